@@ -1,0 +1,105 @@
+"""Stages one and three: the autoencoder, then its decoder alone.
+
+AutoencoderTiny with one width everywhere (the only shape that it reloads from), four times smaller
+latents of four channels. Latents are held near mean 0 and deviation 1 by the loss, because the
+stock pipelines know one scale factor for all channels and no shift.
+"""
+
+from typing import Final, Protocol
+
+import torch
+from diffusers import AutoencoderTiny
+from torch import nn
+from torch.nn import functional
+
+from generation.builtin.dataset import Batch, to_unit
+from generation.builtin.stage import Budget, Session, cosine, run_stage, set_rate
+
+_RATE: Final = 3e-3
+_DECODER_RATE: Final = 1.5e-3
+_LATENT_NOISE: Final = 0.05
+_EDGE_WEIGHT: Final = 0.5
+_STATISTICS_WEIGHT: Final = 0.1
+
+
+class Steps(Protocol):
+    """Batches by the number of the step."""
+
+    def __getitem__(self, step: int) -> Batch: ...
+
+
+def new_autoencoder(width: int = 32) -> AutoencoderTiny:
+    """Untrained; 0.35 million parameters at width 32."""
+    return AutoencoderTiny(
+        encoder_block_out_channels=(width,) * 3,
+        decoder_block_out_channels=(width,) * 3,
+        num_encoder_blocks=(0, 2, 3),
+        num_decoder_blocks=(3, 2, 1),
+        latent_channels=4,
+    ).to(memory_format=torch.channels_last)  # type: ignore[call-arg]
+
+
+def train_autoencoder(
+    vae: AutoencoderTiny, batches: Steps, session: Session, budget: Budget, device: torch.device
+) -> bool:
+    """Train both halves; True when complete."""
+    optimizer = torch.optim.AdamW(vae.parameters(), lr=_RATE, betas=(0.9, 0.98), fused=True)
+
+    def step(number: int, done: float) -> tuple[torch.Tensor, int]:
+        set_rate(optimizer, _RATE * cosine(done, hold=0.2, floor=0.01) * min(1, (number + 1) / 50))
+        images = to_unit(batches[number].pixels, device)
+        with torch.autocast(device.type, torch.bfloat16):
+            latents = vae.encode(images).latents
+            noisy = latents + _LATENT_NOISE * torch.randn_like(latents)
+            drawn = vae.decode(noisy).sample
+        loss = picture_loss(drawn.float(), images) + _STATISTICS_WEIGHT * _unevenness(
+            latents.float()
+        )
+        _descend(loss, optimizer, vae)
+        return loss.detach(), len(images)
+
+    parts = {"vae": vae, "optimizer": optimizer}
+    return run_stage("autoencoder", session, budget, parts, step)
+
+
+def train_decoder(
+    vae: AutoencoderTiny, batches: Steps, session: Session, budget: Budget, device: torch.device
+) -> bool:
+    """Train the decoder for latents that stay as they are; True when complete."""
+    vae.encoder.requires_grad_(False)
+    decoder = vae.decoder
+    optimizer = torch.optim.AdamW(decoder.parameters(), lr=_DECODER_RATE, fused=True)
+
+    def step(number: int, done: float) -> tuple[torch.Tensor, int]:
+        set_rate(optimizer, _DECODER_RATE * cosine(done, floor=0.01) * min(1, (number + 1) / 50))
+        images = to_unit(batches[number].pixels, device)
+        with torch.autocast(device.type, torch.bfloat16):
+            with torch.no_grad():
+                latents = vae.encode(images).latents
+            drawn = vae.decode(latents + _LATENT_NOISE * torch.randn_like(latents)).sample
+        loss = picture_loss(drawn.float(), images)
+        _descend(loss, optimizer, decoder)
+        return loss.detach(), len(images)
+
+    parts = {"vae": vae, "optimizer": optimizer}
+    return run_stage("decoder", session, budget, parts, step)
+
+
+def picture_loss(drawn: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
+    """Mean absolute error of the pixels and of their differences to the next row and column."""
+    loss = functional.l1_loss(drawn, images)
+    for axis in (2, 3):
+        loss = loss + _EDGE_WEIGHT * functional.l1_loss(drawn.diff(dim=axis), images.diff(dim=axis))
+    return loss
+
+
+def _descend(loss: torch.Tensor, optimizer: torch.optim.Optimizer, module: nn.Module) -> None:
+    loss.backward()  # type: ignore[no-untyped-call]
+    nn.utils.clip_grad_norm_(module.parameters(), 1.0)
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+
+
+def _unevenness(latents: torch.Tensor) -> torch.Tensor:
+    axes = (0, 2, 3)
+    return latents.mean(axes).square().mean() + (latents.std(axes) - 1).square().mean()

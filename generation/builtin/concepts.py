@@ -1,0 +1,234 @@
+"""What the model is taught: which things, and what people call them in three languages.
+
+A name may stand for one thing only. Claims are settled in the order of `_claims`: the label of
+Unicode's CLDR first, then hand-written everyday words, singulars, head nouns, unique keywords.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from generation.builtin.sources import LANGUAGES, Record, Style
+
+_SUBGROUPS: Final = {11, 14, *range(34, 49), *range(50, 83)}
+_LIVING_OR_FOOD: Final = range(34, 48)
+_ALSO: Final = {
+    "skull", "grinning face", "smiling face with sunglasses", "crying face", "angry face",
+    "smiling face with heart-eyes", "thinking face", "face with tears of joy", "nerd face",
+    "winking face", "sleeping face", "smiling face with halo", "cowboy hat face", "hot face",
+    "thumbs up", "waving hand", "eye", "ear", "nose", "mouth", "foot", "tooth", "bone",
+    "baby", "Santa Claus", "astronaut", "ninja", "mage", "mermaid", "fairy", "vampire", "zombie",
+    "princess", "detective", "superhero", "collision", "speech balloon", "footprints",
+    "world map", "globe showing Americas", "pirate flag",
+    "flying saucer", "teddy bear", "kite", "parrot", "flamingo", "axe", "drum", "spoon", "brain",
+    "compass", "cupcake", "potted plant", "chair", "magnet", "ringed planet", "peacock",
+}  # fmt: skip
+_LEAVE_OUT: Final = re.compile(
+    r"oncoming|o’clock|-thirty|moon face|quarter moon|gibbous|new moon|waning|mailbox|outbox|inbox"
+    r"|speaker (low|medium)|muted|heart (decoration|exclamation|with|on)|mending|growing|beating"
+    r"|revolving|two hearts|(pink|orange|yellow|green|blue|purple|brown|black|grey|white) heart"
+    r"|sun behind (small|large|rain)|cloud with (rain|lightning)$|umbrella (on|with)|closed umbrella"
+    r"|(green|blue|orange) book|notebook$|page|bookmark tabs|envelope with|incoming|e-mail|camera with"
+    r"|(2nd|3rd) place|softball|rugby|(yen|euro|pound) banknote|chart .* yen|locked with|(spiral|tear)"
+    r"|tilted right|hourglass done|low battery|slash|departure|arrival|small airplane|train$|metro"
+    r"|railway|tram|trolley|minibus|wheelchair|cityscape at|sunrise over|goblin|guide dog|service"
+    r"|without snow|musical notes|mobile phone with|open file|dvd|black cat|broken chain|receiver"
+    r"|(heart|spade|diamond|club) suit|diya|two-hump|banknote with|folding|clutch|briefs|card index"
+    r"|linked|level slider|trackball|Japanese (post|dolls)|love hotel|tanabata|pine decoration|ewe"
+    r"|identification|placard|running shirt|nazar|hamsa|prayer|bank$|derelict|foggy|milky|landslide"
+    r"|roller coaster|sari|kimono|flat shoe|woman’s (sandal|clothes)|ballot|oden|dango|fish cake"
+    r"|rice cracker|curry rice|bento|department|convenience|ruler|^link|round pushpin|sheaf|decreasing"
+    r"|(hatching|front-facing) .*chick|waxing|timer clock|clinking|card file|control knobs|film frames"
+    r"|rolled-up|reminder|with snow|^label|wind chime|carp streamer|viewing|red envelope|pager|fax|disk"
+    r"|videocassette|memo|light rail|monorail|sports medal|motorway|shamrock|kaaba|love letter|flutter"
+    r"|playing cards|mahjong|nib|admission|sparkling heart|shopping bags|department|construction$"
+    r"|hot springs|seat|(new|ceremony|streamer)$|vertical traffic|goal net|poultry|custard|stuffed"
+)
+_FACED: Final = (
+    "monkey",
+    "dog",
+    "cat",
+    "tiger",
+    "horse",
+    "cow",
+    "pig",
+    "mouse",
+    "rabbit",
+    "dragon",
+)
+_ALIASES: Final[dict[str, tuple[str, str, str]]] = {
+    "red apple": ("apple", "pomme", "manzana"),
+    "automobile": ("car", "auto", "auto"),
+    "sport utility vehicle": ("suv", "4x4", "todoterreno"),
+    "articulated lorry": ("truck", "camion", "camión"),
+    "fire engine": ("fire truck", "camion de pompiers", "camión de bomberos"),
+    "motor scooter": ("moped", "scooter", "escúter"),
+    "racing car": ("race car", "formule 1", "coche de carreras"),
+    "locomotive": ("train", "train", "tren"),
+    "hamburger": ("burger", "burger", "hamburguesa"),
+    "birthday cake": ("cake", "gâteau", "tarta"),
+    "soft ice cream": ("ice cream cone", "cornet de glace", "cono de helado"),
+    "hot beverage": ("coffee", "café", "café"),
+    "wrapped gift": ("gift", "cadeau", "regalo"),
+    "mobile phone": ("smartphone", "téléphone portable", "móvil"),
+    "red heart": ("heart", "cœur", "corazón"),
+    "sailboat": ("boat", "bateau", "barco"),
+    "airplane": ("plane", "avion", "avión"),
+    "soccer ball": ("football", "ballon de foot", "balón"),
+    "evergreen tree": ("pine tree", "sapin", "pino"),
+    "deciduous tree": ("tree", "arbre", "árbol"),
+    "crossed swords": ("sword", "épée", "espada"),
+    "books": ("book", "livre", "libro"),
+    "crescent moon": ("moon", "lune", "luna"),
+    "flying saucer": ("ufo", "ovni", "ovni"),
+    "honeybee": ("bee", "abeille", "abeja"),
+    "lady beetle": ("ladybug", "coccinelle", "mariquita"),
+    "T-Rex": ("dinosaur", "dinosaure", "dinosaurio"),
+    "alien": ("extraterrestrial", "extraterrestre", "extraterrestre"),
+    "pile of poo": ("poop", "caca", "caca"),
+    "jack-o-lantern": ("pumpkin", "citrouille", "calabaza"),
+    "mage": ("wizard", "magicien", "mago"),
+    "spouting whale": ("blue whale", "baleine bleue", "ballena azul"),
+    "woman’s boot": ("boot", "botte", "bota"),
+    "running shoe": ("sneaker", "basket", "zapatilla"),
+    "man’s shoe": ("shoe", "chaussure", "zapato"),
+    "gem stone": ("diamond", "diamant", "diamante"),
+    "t-shirt": ("shirt", "chemise", "camiseta"),
+    "top hat": ("hat", "chapeau", "sombrero"),
+    "grinning face": ("smiley", "sourire", "sonrisa"),
+    "smiling face with sunglasses": ("cool face", "visage cool", "cara guay"),
+    "globe showing Americas": ("globe", "globe", "globo terráqueo"),
+    "ear of corn": ("corn", "maïs", "maíz"),
+    "hot pepper": ("chili", "piment", "chile"),
+    "doughnut": ("donut", "beignet", "rosquilla"),
+    "french fries": ("fries", "frites", "patatas fritas"),
+    "steaming bowl": ("ramen", "ramen", "ramen"),
+    "money bag": ("money", "argent", "dinero"),
+    "video game": ("game controller", "manette de jeu", "mando"),
+    "spider web": ("web", "toile", "telaraña"),
+    "military helmet": ("helmet", "casque", "casco"),
+    "potted plant": ("plant", "plante", "planta"),
+    "classical building": ("temple", "temple", "templo"),
+    "laptop": ("computer", "ordinateur", "ordenador"),
+    "hammer and wrench": ("tools", "outils", "herramientas"),
+    "high voltage": ("lightning", "éclair", "rayo"),
+    "wine glass": ("wine", "vin", "vino"),
+    "beer mug": ("beer", "bière", "cerveza"),
+    "glass of milk": ("milk", "lait", "leche"),
+    "mantelpiece clock": ("clock", "horloge", "reloj"),
+    "glowing star": ("shining star", "étoile brillante", "estrella brillante"),
+    "camping": ("campsite", "campement", "campamento"),
+}
+_DROPPED: Final = {
+    "en": re.compile(r" face$"),
+    "fr": re.compile(r"^(tête|visage|face) (de |d’)?"),
+    "es": re.compile(r"^cara (de )?"),
+}
+_TAGS_KEPT: Final = 4
+_LEVELS: Final = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Concept:
+    """One drawing and its names."""
+
+    code: str  # emojibase hexcode, the key to the drawings
+    names: dict[str, tuple[str, ...]]  # language -> names, the most usual first, never empty
+
+
+def choose(records: dict[str, list[Record]], style: Style, count: int) -> list[Concept]:
+    """The `count` best-known things of the set that `style` can draw, with their names.
+
+    Best known: the earliest Unicode emoji versions first, living things and food before others;
+    things, animals, plants, food, vehicles
+    and a few faces and people; no flags, arrows, clock faces or near doubles.
+    """
+    eligible = [r for r in records["en"] if _eligible(r) and style.svg(r["hexcode"])]
+    eligible.sort(key=lambda record: (_rank(record), record["order"]))
+    aliases = {r["hexcode"]: _ALIASES.get(r["label"]) for r in eligible[:count]}
+    names = {language: _names(records[language], aliases, language) for language in LANGUAGES}
+    return [
+        Concept(code=code, names={language: names[language][code] for language in LANGUAGES})
+        for code in aliases
+    ]
+
+
+def clean(name: str) -> str:
+    """Lower case, plain apostrophes, no colons."""
+    return name.lower().replace("’", "'").replace(":", "").strip()
+
+
+def singulars(name: str, language: str) -> Iterator[str]:
+    """The likely singular of a plural: "books" -> "book", "cherries" -> "cherry"."""
+    if language == "en" and name.endswith("ies"):
+        yield name[:-3] + "y"
+    elif language == "en" and name.endswith("s") and not name.endswith(("ss", "us")):
+        yield name[:-1]
+    elif language != "en" and len(name) > 4:
+        words = name.split()
+        if all(word.endswith(("s", "x")) for word in words):
+            yield " ".join(word[:-1] for word in words)
+
+
+def _rank(record: Record) -> float:
+    """Age of the emoji, with living things and food counted as older, favourites oldest."""
+    if record["label"] in _ALSO:
+        return 1
+    version = float(record["version"])
+    return max(version - 4 * (record.get("subgroup") in _LIVING_OR_FOOD), 1)
+
+
+def _eligible(record: Record) -> bool:
+    label = str(record["label"])
+    if label in _ALSO:
+        return True
+    chosen = record.get("subgroup") in _SUBGROUPS and not _LEAVE_OUT.search(label)
+    return chosen and label not in _FACED
+
+
+def _names(
+    records: list[Record], aliases: Mapping[str, tuple[str, ...] | None], language: str
+) -> dict[str, tuple[str, ...]]:
+    """Code -> names that stand for it alone; a label shared by two things stays with both."""
+    usage = Counter(tag for r in records for tag in r.get("tags", ()) if r.get("group") != 9)
+    chosen = [record for record in records if record["hexcode"] in aliases]
+    taken: dict[str, str] = {}
+    for level in range(_LEVELS):
+        wanted: dict[str, set[str]] = {}
+        for record in chosen:
+            alias = aliases[record["hexcode"]]
+            extra = alias[LANGUAGES.index(language)] if alias else None
+            for name in _claims(record, language, level, extra, usage):
+                wanted.setdefault(name, set()).add(record["hexcode"])
+        for name, claimants in wanted.items():
+            if len(claimants) == 1 and len(name) > 1:
+                taken.setdefault(name, next(iter(claimants)))
+    found: dict[str, list[str]] = {record["hexcode"]: [] for record in chosen}
+    for name, code in taken.items():
+        found[code].append(name)
+    return {
+        record["hexcode"]: tuple(found[record["hexcode"]]) or (clean(record["label"]),)
+        for record in chosen
+    }
+
+
+def _claims(
+    record: Record, language: str, level: int, alias: str | None, usage: Counter[str]
+) -> Iterator[str]:
+    label = clean(record["label"])
+    short = _DROPPED[language].sub("", label)
+    words = label.split()
+    head = words[-1] if language == "en" else words[0]
+    if level == 0:
+        yield label
+    elif level == 1 and alias:
+        yield alias
+    elif level == 2:
+        yield from (short, *singulars(short, language))
+    elif level == 3:
+        yield from (head, *singulars(head, language))
+    elif level == 4:
+        tags = [tag for tag in record.get("tags", ()) if usage[tag] == 1 and tag.count(" ") < 2]
+        yield from map(clean, tags[:_TAGS_KEPT])

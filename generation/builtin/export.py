@@ -1,0 +1,122 @@
+"""From trained networks to a folder that stock diffusers pipelines load, and sheets of pictures."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from diffusers import AutoencoderTiny, StableDiffusionPipeline
+from PIL import Image, ImageDraw
+
+from generation.builtin import DEFAULT_GUIDANCE, DEFAULT_STEPS
+from generation.builtin.concepts import Concept
+from generation.builtin.denoiser import Networks, new_scheduler
+from generation.builtin.sources import LANGUAGES
+
+SHEET_PROMPTS: Final = (
+    "a red apple", "a green apple", "a cat", "a castle", "a guitar", "a unicorn", "a penguin",
+    "a blue car", "the sun on a blue background", "pomme rouge", "sandía", "un château",
+    "un gato", "a pizza on a green background", "a rocket", "a dragon", "a sailboat", "a crown",
+    "a pineapple", "a mushroom", "a robot", "a ghost on a purple background", "a snowman",
+    "a hamburger", "a cactus on a yellow background", "a violin", "a bicycle", "a whale",
+    "a butterfly", "a tent", "a microscope", "a purple elephant", "a green dog", "a pink house",
+    "a cat and a pizza", "a dog and a balloon", "a small star on a black background", "a book",
+    "a sword", "a tulip", "a helicopter", "a frog", "a lion", "un papillon bleu",
+    "une voiture verte sur fond jaune", "un loup", "une fraise", "un hibou sur fond noir",
+    "una manzana verde", "un pez azul", "una bicicleta roja", "un cohete sobre fondo azul",
+    "a tree and a house", "a key and a clock", "a shark", "an octopus", "a cup of coffee",
+    "a blue dinosaur", "a yellow hat", "a santa claus", "a camera", "a telescope",
+    "a red umbrella on a grey background", "a small bee",
+)  # fmt: skip
+_SHEET_COLUMNS: Final = 8
+_LABEL_HEIGHT: Final = 14
+
+
+def pipeline(vae: AutoencoderTiny, networks: Networks) -> StableDiffusionPipeline:
+    """The stock pipeline around the averaged networks."""
+    pipe = StableDiffusionPipeline(
+        vae=vae,
+        text_encoder=networks.smooth_text,
+        tokenizer=networks.tokenizer,
+        unet=networks.smooth_unet,
+        scheduler=new_scheduler(),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
+    pipe.set_progress_bar_config(disable=True)
+    return pipe
+
+
+@torch.no_grad()
+def draw(
+    pipe: StableDiffusionPipeline, prompts: list[str], seeds: list[int], **options: Any
+) -> list[Image.Image]:
+    """One picture for each prompt and seed, in batches, with the model's own defaults."""
+    settings = {
+        "num_inference_steps": DEFAULT_STEPS,
+        "guidance_scale": DEFAULT_GUIDANCE,
+        **options,
+    }
+    pictures: list[Image.Image] = []
+    for start in range(0, len(prompts), 16):
+        part = slice(start, start + 16)
+        generators = [torch.Generator("cpu").manual_seed(seed) for seed in seeds[part]]
+        pictures += pipe(prompts[part], generator=generators, **settings).images
+    return pictures
+
+
+def sheet(pictures: list[Image.Image], labels: list[str], enlarge: int) -> Image.Image:
+    """Labelled pictures in rows of eight."""
+    width, height = (enlarge * side for side in pictures[0].size)
+    rows = -(-len(pictures) // _SHEET_COLUMNS)
+    page = Image.new("RGB", (_SHEET_COLUMNS * width, rows * (height + _LABEL_HEIGHT)), "white")
+    pen = ImageDraw.Draw(page)
+    for number, (picture, label) in enumerate(zip(pictures, labels, strict=True)):
+        row, column = divmod(number, _SHEET_COLUMNS)
+        x, y = column * width, row * (height + _LABEL_HEIGHT)
+        pen.text((x + 2, y + 1), label[:26], fill="black")
+        page.paste(
+            picture.resize((width, height), Image.Resampling.LANCZOS), (x, y + _LABEL_HEIGHT)
+        )
+    return page
+
+
+def draw_sheet(pipe: StableDiffusionPipeline, path: Path, seed: int) -> None:
+    """SHEET_PROMPTS, all with the same seed, none picked."""
+    prompts = list(SHEET_PROMPTS)
+    pictures = draw(pipe, prompts, [seed] * len(prompts))
+    sheet(pictures, prompts, enlarge=max(1, 128 // pictures[0].width)).save(path, optimize=True)
+
+
+def write_model(
+    pipe: StableDiffusionPipeline,
+    concepts: list[Concept],
+    facts: dict[str, Any],
+    out: Path,
+    seed: int,
+    shard_mib: int | None,
+) -> None:
+    """Write the folder in half precision beside `out`, then put it in its place.
+
+    A README.md that lies in `out` is kept. `shard_mib` splits weights into files of that size.
+    """
+    fresh = out.with_name(out.name + ".part")
+    shutil.rmtree(fresh, ignore_errors=True)
+    draw_sheet_to = fresh / "sheet.png"
+    halved = pipe.to(torch.float16)
+    options = {"max_shard_size": f"{shard_mib}MB"} if shard_mib else {}
+    halved.save_pretrained(fresh, safe_serialization=True, **options)
+    draw_sheet(pipe.to(torch.float32), draw_sheet_to, seed)
+    names = {language: [c.names[language][0] for c in concepts] for language in LANGUAGES}
+    _write_json(fresh / "names.json", names)
+    _write_json(fresh / "training.json", facts)
+    if (out / "README.md").exists():
+        shutil.copy(out / "README.md", fresh / "README.md")
+    shutil.rmtree(out, ignore_errors=True)
+    fresh.rename(out)
+
+
+def _write_json(path: Path, content: Any) -> None:
+    path.write_text(json.dumps(content, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")

@@ -1,0 +1,216 @@
+"""Train the embedded model from nothing: data, autoencoder, text encoder and U-Net, decoder.
+
+On two processor cores (about 90 minutes, 460 names, 64 x 64)::
+
+    OMP_WAIT_POLICY=PASSIVE easel train-builtin --minutes 90
+
+On a GPU whose commands may take ten minutes, started again until it says that it is complete::
+
+    easel train-builtin --size 128 --concepts 1500 --styles noto,twemoji,fluent --batch 512 \
+        --widths 80,160,224 --workers 14 --minutes 25 --session-minutes 9 --shard-mib 15
+
+On Linux the allocator's tunables make the processor a good third faster, because glibc otherwise
+gives every large tensor back to the system: `MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=20000000000
+MALLOC_TOP_PAD_=268435456 GLIBC_TUNABLES=glibc.malloc.hugetlb=1`.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from transformers import CLIPTokenizer
+
+from generation.builtin.autoencoder import new_autoencoder, train_autoencoder, train_decoder
+from generation.builtin.concepts import Concept, choose
+from generation.builtin.dataset import Batches, Drawings
+from generation.builtin.denoiser import Exposures, Shape, new_networks, train_denoiser
+from generation.builtin.export import draw_sheet, pipeline, write_model
+from generation.builtin.scenes import Mix
+from generation.builtin.sources import load_records, load_style, render
+from generation.builtin.stage import Budget, Session
+from generation.builtin.words import vocabulary
+
+_VOCABULARY: Final = 4288
+_AUTOENCODER_SHARE: Final = 0.07
+_DECODER_SHARE: Final = 0.06
+_AUTOENCODER_BATCH: Final = 32
+_EXPOSURES: Final = 1000  # of every concept, where no time is given
+_AUTOENCODER_SAMPLES: Final = 100_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """Everything that decides what the weights become."""
+
+    concepts: int = 460
+    size: int = 64  # side of the pictures in pixels
+    styles: tuple[str, ...] = ("noto",)
+    batch: int = 64
+    seed: int = 0
+    minutes: float | None = None  # of training in all; None: a fixed count of samples
+    shape: Shape = Shape()
+    mix: Mix = Mix()
+
+
+def train_builtin(
+    *,
+    out: Path,
+    work: Path,
+    minutes: float | None = None,
+    concepts: int = 460,
+    size: int = 64,
+    seed: int = 0,
+    device: str = "auto",
+    styles: tuple[str, ...] = ("noto",),
+    batch: int = 64,
+    widths: tuple[int, ...] = (64, 128, 256),
+    tokens: int = 40,
+    workers: int = 0,
+    session_minutes: float | None = None,
+    shard_mib: int | None = None,
+    say: Callable[[str], None] = print,
+) -> bool:
+    """Train in `work` and, once complete, write a diffusers folder to `out`.
+
+    Returns False when `session_minutes` ended first: call it again with the same arguments, and it
+    goes on from its checkpoint in `work`. `device` is "auto" (CUDA when there, else processor) or
+    a torch device. Raises subprocess.CalledProcessError when npm cannot get the data, and ValueError
+    when `work` holds checkpoints of another recipe.
+    """
+    recipe = Recipe(
+        concepts=concepts,
+        size=size,
+        styles=styles,
+        batch=batch,
+        seed=seed,
+        minutes=minutes,
+        shape=Shape(widths=widths, tokens=tokens),
+    )
+    chosen = "cuda" if torch.cuda.is_available() else "cpu"
+    seconds = session_minutes * 60 if session_minutes else None
+    return train(
+        recipe,
+        load_drawings(recipe, work / "packages"),
+        session=Session(work=work, seconds=seconds, say=say),
+        device=torch.device(chosen if device == "auto" else device),
+        workers=workers,
+        out=out,
+        shard_mib=shard_mib,
+    )
+
+
+def load_drawings(recipe: Recipe, folder: Path) -> Drawings:
+    """The recipe's concepts and their renderings, fetched into `folder` the first time."""
+    styles = [load_style(name, folder) for name in recipe.styles]
+    concepts = choose(load_records(folder), styles[0], recipe.concepts)
+    by_style = {
+        style.name: [svg and render(svg, recipe.size) for svg in map(style.svg, _codes(concepts))]
+        for style in styles
+    }
+    return Drawings(concepts=concepts, by_style=by_style, size=recipe.size)  # type: ignore[arg-type]
+
+
+def _codes(concepts: list[Concept]) -> list[str]:
+    return [concept.code for concept in concepts]
+
+
+def train(
+    recipe: Recipe,
+    drawings: Drawings,
+    *,
+    session: Session,
+    device: torch.device,
+    workers: int,
+    out: Path,
+    shard_mib: int | None,
+) -> bool:
+    """All stages, each from where its checkpoint left it; True when `out` is written."""
+    _check_recipe(recipe, session.work)
+    torch.manual_seed(recipe.seed)
+    vae = new_autoencoder().to(device)
+    tokenizer = tokenizer_for(drawings, recipe, session.work / "tokenizer")
+    networks = new_networks(tokenizer, recipe.size // 4, recipe.shape)
+    for module in (networks.text, networks.unet, networks.smooth_text, networks.smooth_unet):
+        module.to(device)  # type: ignore[arg-type]
+    exposures = Exposures(len(drawings.concepts))
+    small = Batches(drawings, _AUTOENCODER_BATCH, recipe.seed, replace(recipe.mix, tint=0.25))
+    pipe = pipeline(vae, networks)
+
+    def sample_sheet() -> None:
+        draw_sheet(pipe, session.work / "sheet.png", recipe.seed)
+
+    complete = (
+        train_autoencoder(vae, small, session, _budget(recipe, _AUTOENCODER_SHARE), device)
+        and train_denoiser(
+            networks,
+            vae.requires_grad_(False),
+            Batches(drawings, recipe.batch, recipe.seed, recipe.mix),
+            exposures,
+            session,
+            _budget(recipe, 1 - _AUTOENCODER_SHARE - _DECODER_SHARE),
+            device,
+            workers,
+            sample_sheet,
+        )
+        and train_decoder(
+            vae.requires_grad_(True), small, session, _budget(recipe, _DECODER_SHARE), device
+        )
+    )
+    if complete:
+        facts = _facts(recipe, exposures)
+        write_model(pipe.to("cpu"), drawings.concepts, facts, out, recipe.seed, shard_mib)
+        session.say(f"written to {out}")
+    return complete
+
+
+def _budget(recipe: Recipe, share: float) -> Budget:
+    if recipe.minutes is not None:
+        return Budget(seconds=recipe.minutes * 60 * share)
+    if share < 0.5:  # noqa: PLR2004
+        return Budget(samples=_AUTOENCODER_SAMPLES)
+    return Budget(samples=_EXPOSURES * recipe.concepts)
+
+
+def tokenizer_for(drawings: Drawings, recipe: Recipe, folder: Path) -> CLIPTokenizer:
+    """A byte-pair tokenizer in CLIP's form, trained on all that captions are made of.
+
+    Kept in `folder`, because ties make training it anew give other tokens.
+    """
+    if not (folder / "tokenizer.json").exists():
+        texts = vocabulary(drawings.concepts, list(recipe.styles))
+        fresh = CLIPTokenizer().train_new_from_iterator(texts, _VOCABULARY)
+        fresh.model_max_length = recipe.shape.tokens
+        fresh.save_pretrained(folder)
+    tokenizer: CLIPTokenizer = CLIPTokenizer.from_pretrained(folder)
+    return tokenizer
+
+
+def _check_recipe(recipe: Recipe, work: Path) -> None:
+    """Refuse to go on from checkpoints of another recipe; only the minutes may change."""
+    wanted = json.loads(json.dumps(asdict(replace(recipe, minutes=None))))
+    path = work / "recipe.json"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(wanted, indent=1), encoding="utf-8")
+    elif json.loads(path.read_text(encoding="utf-8")) != wanted:
+        raise ValueError(f"{work} holds the checkpoints of another recipe, see {path}")
+
+
+def _facts(recipe: Recipe, exposures: Exposures) -> dict[str, Any]:
+    counts = exposures.counts.sort().values
+    return {
+        "recipe": asdict(recipe),
+        "exposures": {
+            "total": int(counts.sum()),
+            "least": int(counts[0]),
+            "median": int(counts[len(counts) // 2]),
+            "most": int(counts[-1]),
+        },
+    }
+
+
+if __name__ == "__main__":
+    raise SystemExit("use `easel train-builtin`")
