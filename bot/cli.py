@@ -1,0 +1,205 @@
+"""`easel`: the composition root. Imports wait until a command needs them, so that each starts
+quickly and only a worker loads torch."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+
+from bot.terminal.logs import log_app, review_app
+
+if TYPE_CHECKING:
+    from storage.settings import Settings
+
+app = typer.Typer(
+    help="Easel: an illustration bot that you run yourself.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.add_typer(log_app, name="log")
+app.add_typer(review_app, name="review")
+
+
+def _settings() -> Settings:
+    """The settings, or words about what is wrong with them and exit status 2."""
+    from pydantic import ValidationError
+
+    from storage import logs
+    from storage.settings import Settings
+
+    try:
+        settings = Settings()
+    except ValidationError as error:
+        for problem in error.errors(include_input=False):
+            name = "EASEL_" + "__".join(str(part) for part in problem["loc"]).upper()
+            typer.echo(f"{name.rstrip('_')}: {problem['msg']}", err=True)
+        raise typer.Exit(2) from None
+    logs.configure(settings)
+    return settings
+
+
+def _run(work: Coroutine[Any, Any, int | None]) -> int:
+    """Run to the end, or until Ctrl-C or SIGTERM, which cancel it so that it can tidy up."""
+
+    async def cancellable() -> int | None:
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 (we are inside one)
+        loop = asyncio.get_running_loop()
+        with contextlib.suppress(NotImplementedError):  # Windows has no signal handlers here
+            for number in (signal.SIGINT, signal.SIGTERM):
+                loop.add_signal_handler(number, task.cancel)
+        return await work
+
+    try:
+        return asyncio.run(cancellable()) or 0
+    except (asyncio.CancelledError, KeyboardInterrupt):
+        return 130
+
+
+@app.command()
+def demo(
+    port: Annotated[int, typer.Option(help="Port on 127.0.0.1; 0 picks a free one.")] = 8000,
+) -> None:
+    """A page that looks like Discord, answered by the real bot. No token, no server."""
+    try:
+        from bot.demo import run_demo
+    except ModuleNotFoundError as error:
+        typer.echo(f"The demo needs one more package: pip install 'easel-bot[demo]' ({error.name})")
+        raise typer.Exit(2) from None
+    raise typer.Exit(_run(run_demo(_settings(), port)))
+
+
+@app.command()
+def draw(
+    prompt: Annotated[str, typer.Argument(help="What to draw; flags as in the chat work too.")],
+    no: Annotated[str, typer.Option("--no", help="Negative prompt.")] = "",
+    reference: Annotated[
+        Path | None, typer.Option(exists=True, dir_okay=False, help="Reference image.")
+    ] = None,
+    mask: Annotated[
+        Path | None, typer.Option(exists=True, dir_okay=False, help="White is repainted.")
+    ] = None,
+    use: Annotated[str, typer.Option(help="restyle or edit.")] = "",
+    strength: Annotated[float | None, typer.Option(help="0 to 1.")] = None,
+    seed: Annotated[int | None, typer.Option(help="The same seed, the same picture.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Denoising steps.")] = None,
+    guidance: Annotated[float | None, typer.Option(help="Guidance scale.")] = None,
+    aspect: Annotated[str, typer.Option("--ar", help="Aspect, for example 3:2.")] = "",
+    count: Annotated[int | None, typer.Option(help="1 to 4 pictures.")] = None,
+    style: Annotated[str, typer.Option(help="A style of the catalog.")] = "",
+    model: Annotated[str, typer.Option(help="A model of the catalog.")] = "",
+    output: Annotated[Path, typer.Option("-o", "--output", help="File to write.")] = Path(
+        "easel.png"
+    ),
+) -> None:
+    """Draw from the shell, through the same stations as in the chat."""
+    from bot.compose import build_line
+    from bot.i18n import pick_locale
+    from bot.terminal.draw import command
+    from bot.terminal.draw import draw as draw_picture
+
+    chosen = {
+        "negative": no,
+        "use": use,
+        "strength": strength,
+        "seed": seed,
+        "steps": steps,
+        "guidance": guidance,
+        "aspect": aspect,
+        "count": count,
+        "style": style,
+        "model": model,
+    }
+    raw = command(
+        prompt,
+        options={name: value for name, value in chosen.items() if value not in (None, "")},
+        reference=reference,
+        mask=mask,
+        locale=pick_locale(os.environ.get("LC_ALL") or os.environ.get("LANG")),
+    )
+    if not output.absolute().parent.is_dir():
+        typer.echo(f"There is no folder {output.absolute().parent}; make it first.", err=True)
+        raise typer.Exit(2)
+    line = build_line(_settings())
+    raise typer.Exit(_run(draw_picture(line, raw, output, Console())))
+
+
+@app.command()
+def discord() -> None:
+    """Serve Discord. Needs EASEL_DISCORD_TOKEN, and a worker somewhere."""
+    from bot.discord.run import serve
+
+    settings = _settings()
+    if settings.discord_token is None:
+        typer.echo("Set EASEL_DISCORD_TOKEN; the README says where Discord shows it.", err=True)
+        raise typer.Exit(2)
+    raise typer.Exit(_run(serve(settings)))
+
+
+@app.command()
+def worker(
+    concurrency: Annotated[int, typer.Option(min=1, help="Jobs in hand at once.")] = 1,
+) -> None:
+    """Draw what the queue holds: Celery's own worker with Easel's defaults."""
+    # A thread of OpenMP that spins while it waits takes the core from the one that it waits for.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    from storage import doorbell, migrate
+    from storage.catalog import load_catalog
+    from storage.database import connect
+
+    settings = _settings()
+    settings.data_folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    database = connect(settings)
+    migrate.upgrade(database)
+    database.close()
+    models = settings.worker_models or tuple(load_catalog(settings).models)
+    celery = doorbell.create_app(settings, models)
+    celery.worker_main(
+        [
+            "worker",
+            "--pool=threads",
+            f"--concurrency={concurrency}",
+            f"--hostname=easel-{os.getpid()}@%h",
+            f"--queues={','.join(doorbell.queue_name(model) for model in models)}",
+            f"--loglevel={settings.log_level}",
+            "--without-gossip",
+            "--without-mingle",
+        ]
+    )
+
+
+@app.command()
+def migrate() -> None:
+    """Bring the database to the newest schema."""
+    from storage import migrate as migrations
+    from storage.database import connect
+
+    database = connect(_settings())
+    before = migrations.current(database) or "nothing"
+    migrations.upgrade(database)
+    typer.echo(f"{before} → {migrations.current(database)}")
+
+
+@app.command()
+def doctor() -> None:
+    """What is configured, what answers, what is missing, in plain words."""
+    from bot.terminal.doctor import examine
+
+    raise typer.Exit(_run(examine(_settings(), Console())))
+
+
+def main() -> None:
+    app()
+
+
+if __name__ == "__main__":
+    main()

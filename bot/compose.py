@@ -1,0 +1,31 @@
+"""Wiring: settings become the parts that a process is made of."""
+
+from bot.core.line import Line
+from bot.core.textcheck import TextRules
+from bot.references import Fetcher
+from storage import doorbell, migrate
+from storage.blobs import open_blobs
+from storage.catalog import load_catalog
+from storage.database import Clock, connect, utc_now
+from storage.settings import Settings
+
+
+def build_line(settings: Settings, *, clock: Clock = utc_now) -> Line:
+    """Everything on this side of the doorbell, with the database at its newest schema.
+
+    Raises what `load_catalog` raises, and sqlalchemy.exc.OperationalError when the database does
+    not answer.
+    """
+    settings.data_folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    catalog = load_catalog(settings)
+    database = connect(settings, clock)
+    migrate.upgrade(database)
+    return Line(
+        settings=settings,
+        catalog=catalog,
+        database=database,
+        blobs=open_blobs(settings),
+        text_rules=TextRules.load(settings.text_rules),
+        fetcher=Fetcher(hosts=settings.reference_hosts),
+        doorbell=doorbell.create_app(settings, tuple(catalog.models)),
+    )

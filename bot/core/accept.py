@@ -1,0 +1,118 @@
+"""Accept: the text check, then the rules of the place and the quota, in the one transaction that
+writes request, job and first delivery revision."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy.orm import Session
+
+from bot.core.textcheck import TextRules, check_text
+from storage import deliveries, jobs, log, places, review, usage
+from storage.domain import Complaint, Decision, ImageRequest, Place, RawCommand, Subject, Verdict
+from storage.settings import Settings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checked:
+    """What the text check said of prompt and negative prompt."""
+
+    verdicts: tuple[Verdict, ...]
+    labels: frozenset[str]
+
+    @property
+    def refused(self) -> bool:
+        return any(v.decision in (Decision.HOLD, Decision.BLOCK) for v in self.verdicts)
+
+
+def check(request: ImageRequest, rules: TextRules, place: Place) -> Checked:
+    """Judge both prompts; labels are what they name without being refused for it."""
+    prompt, labels = check_text(
+        request.prompt, rules, subject=Subject.PROMPT, age_restricted=place.age_restricted
+    )
+    negative, _ = check_text(
+        request.negative_prompt,
+        rules,
+        subject=Subject.NEGATIVE_PROMPT,
+        age_restricted=place.age_restricted,
+    )
+    return Checked(verdicts=(prompt, negative), labels=labels)
+
+
+def accept(
+    session: Session,
+    settings: Settings,
+    request: ImageRequest,
+    raw: RawCommand,
+    address: Mapping[str, str],
+    checked: Checked,
+    now: datetime,
+) -> UUID | Complaint:
+    """Write it down, or say why not. The caller holds the requester's lock."""
+    complaint = _place_allows(session, raw)
+    if complaint is None and not checked.refused:
+        complaint = _quota_allows(session, settings, request, raw, now)
+    if complaint is not None:
+        return complaint
+    job_id = jobs.record(
+        session,
+        request,
+        event=raw.event,
+        requester=raw.requester,
+        place=raw.place,
+        press=raw.press,
+        verdicts=checked.verdicts,
+        prompt_labels=checked.labels,
+        now=now,
+    )
+    deliveries.create(session, job_id, raw.place.platform, address, now)
+    return job_id
+
+
+def _place_allows(session: Session, raw: RawCommand) -> Complaint | None:
+    place, person = raw.place, raw.requester
+    if review.is_banned(session, person.platform, person.user_id):
+        return Complaint(text="A moderator has barred you from asking for pictures here.")
+    rules = places.rules(session, place.platform, place.workspace_id)
+    if rules.paused:
+        return Complaint(
+            text="Drawing is paused on this server. Try again later, or ask who manages it."
+        )
+    if rules.channels and not {place.channel_id, place.thread_id} & set(rules.channels):
+        return Complaint(
+            text="I may not draw in this channel. Channels where I may: {channels}.",
+            values={"channels": ", ".join(f"<#{channel}>" for channel in rules.channels)},
+        )
+    return None
+
+
+def _quota_allows(
+    session: Session, settings: Settings, request: ImageRequest, raw: RawCommand, now: datetime
+) -> Complaint | None:
+    person, place = raw.requester, raw.place
+    rules = places.rules(session, place.platform, place.workspace_id)
+    quota = settings.daily_pictures if rules.daily_pictures is None else rules.daily_pictures
+    used = usage.today(session, person.platform, person.user_id, now)
+    if used + request.count > quota:
+        return Complaint(
+            text="That would be {wanted} pictures today, and your limit is {quota}. You have "
+            "{left} left; the count starts again at midnight UTC.",
+            values={
+                "wanted": used + request.count,
+                "quota": quota,
+                "left": max(0, quota - used),
+            },
+        )
+    if usage.open_jobs(session, person.platform, person.user_id) >= settings.person_queue_limit:
+        return Complaint(
+            text="You have {limit} requests waiting already. Wait for one, or cancel one with "
+            "/queue.",
+            values={"limit": settings.person_queue_limit},
+        )
+    if log.queue_length(session) >= settings.queue_limit:
+        return Complaint(
+            text="The queue is full ({limit} requests). Try again in a few minutes.",
+            values={"limit": settings.queue_limit},
+        )
+    return None

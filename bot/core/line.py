@@ -1,0 +1,119 @@
+"""The line's front half as one object: what an adapter needs to turn a command into a job."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+from uuid import UUID
+
+import structlog
+from kombu.exceptions import OperationalError
+
+from bot.core import accept
+from bot.core.grammar import parse
+from bot.core.textcheck import TextRules
+from bot.references import Fetcher, gather
+from storage import doorbell, jobs, places
+from storage.blobs import Blobs
+from storage.catalog import Catalog
+from storage.database import Database
+from storage.domain import Complaint, ImageRequest, RawCommand
+from storage.settings import Settings
+
+if TYPE_CHECKING:
+    from celery import Celery
+    from sqlalchemy.orm import Session
+
+T = TypeVar("T")
+log = structlog.get_logger()
+
+
+def random_seed() -> int:
+    return secrets.randbits(32)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """Everything that outlives one request. The composition root makes one for each process."""
+
+    settings: Settings
+    catalog: Catalog
+    database: Database
+    blobs: Blobs
+    text_rules: TextRules
+    fetcher: Fetcher
+    doorbell: Celery
+    seed: Callable[[], int] = random_seed
+
+    async def submit(self, raw: RawCommand, address: Mapping[str, str]) -> UUID | Complaint:
+        """Parse what was typed, then `take` it. The placeholder is already in the conversation:
+        `address` says where, in the platform's own words."""
+        model = await self.read(lambda session: self._default_model(session, raw))
+        request = parse(raw, self.catalog, default_model=model, random_seed=self.seed)
+        if isinstance(request, Complaint):
+            return request
+        return await self.take(request, raw, address)
+
+    async def take(
+        self, request: ImageRequest, raw: RawCommand, address: Mapping[str, str]
+    ) -> UUID | Complaint:
+        """Check, fetch the reference, accept in one transaction, and ring. The job's id, also
+        when the same event was taken before; or why it cannot be taken."""
+        checked = accept.check(request, self.text_rules, raw.place)
+        if not checked.refused:
+            gathered = await gather(request, fetcher=self.fetcher, blobs=self.blobs)
+            if isinstance(gathered, Complaint):
+                return gathered
+            request = gathered
+        taken = await asyncio.to_thread(self._accept, request, raw, address, checked)
+        if isinstance(taken, UUID) and not checked.refused:
+            await asyncio.to_thread(self.ring, request.model, taken)
+        return taken
+
+    def _accept(
+        self,
+        request: ImageRequest,
+        raw: RawCommand,
+        address: Mapping[str, str],
+        checked: accept.Checked,
+    ) -> UUID | Complaint:
+        now = self.database.clock()
+        with self.database.write() as session:
+            self.database.lock(session, f"{raw.requester.platform}:{raw.requester.user_id}")
+            known = jobs.known(session, raw.event, raw.press, now)
+            if known is not None:
+                return known
+            return accept.accept(session, self.settings, request, raw, address, checked, now)
+
+    def ring(self, model: str, job_id: UUID) -> None:
+        """Blocking. A doorbell that does not answer is the reaper's business, not the person's."""
+        try:
+            doorbell.ring(self.doorbell, model, job_id)
+        except (OperationalError, OSError) as error:
+            log.warning("ring.failed", job=str(job_id), error=type(error).__name__)
+
+    def _default_model(self, session: Session, raw: RawCommand) -> str:
+        rules = places.rules(session, raw.place.platform, raw.place.workspace_id)
+        chosen = rules.default_model or ""
+        return chosen if chosen in self.catalog.models else self.settings.default_model
+
+    async def read(self, query: Callable[[Session], T]) -> T:
+        """Run a storage function in a thread, in a transaction that only reads."""
+
+        def run() -> T:
+            with self.database.read() as session:
+                return query(session)
+
+        return await asyncio.to_thread(run)
+
+    async def write(self, change: Callable[[Session], T]) -> T:
+        """Run a storage function in a thread, in one transaction."""
+
+        def run() -> T:
+            with self.database.write() as session:
+                return change(session)
+
+        return await asyncio.to_thread(run)

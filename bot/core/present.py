@@ -1,0 +1,308 @@
+"""Present: a log entry becomes the Card that one person reads in their language."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from sqlalchemy.orm import Session
+
+from bot.i18n import format_duration, mark, say, say_n
+from storage import log, places, usage
+from storage.domain import (
+    Button,
+    Card,
+    CardPicture,
+    Decision,
+    JobState,
+    Mode,
+    Subject,
+    Tone,
+)
+from storage.domain.job import FailureReason, Phase
+from storage.log import LoggedPicture, LogEntry
+
+WORKER_SILENT_AFTER = timedelta(minutes=2)
+ALT_TEXT_LIMIT = 900
+"""Discord takes 1,024 characters as an attachment's description; the rest is for our words."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class QueueView:
+    """What a waiting person wants to know."""
+
+    position: int
+    estimate_seconds: float | None
+    worker_alive: bool
+    """Some worker that serves the model has answered within two minutes."""
+
+    def __str__(self) -> str:
+        return f"{self.position} {'alive' if self.worker_alive else 'silent'}"
+
+
+def queue_view(session: Session, entry: LogEntry, now: datetime) -> QueueView:
+    position = log.position(session, entry.job_id)
+    serving = [
+        worker
+        for worker in places.live_workers(session, now, WORKER_SILENT_AFTER)
+        if entry.request.model in worker.models
+    ]
+    mean = usage.mean_device_seconds(session, entry.request.model)
+    estimate = mean * position / len(serving) if mean is not None and serving else None
+    silent = not serving and now - entry.created_at > WORKER_SILENT_AFTER
+    return QueueView(position=position, estimate_seconds=estimate, worker_alive=not silent)
+
+
+def present(entry: LogEntry, queue: QueueView | None, hint: str = "") -> Card:
+    """The card of one request, as it stands. `hint` is added under a result."""
+    return replace(_present(entry, queue, hint), locale=entry.locale)
+
+
+def _present(entry: LogEntry, queue: QueueView | None, hint: str) -> Card:
+    if entry.message_removed or not entry.user_id:
+        return Card(job_id=entry.job_id, tone=Tone.DONE, title="", text="", removed=True)
+    match entry.state:
+        case JobState.WAITING:
+            return _waiting(entry, queue)
+        case JobState.RUNNING:
+            return _running(entry)
+        case JobState.MADE:
+            return _made(entry, hint)
+        case JobState.REFUSED:
+            return _refused(entry)
+        case JobState.CANCELLED:
+            return _end(entry, Tone.FAILED, say(entry.locale, "Cancelled."), "")
+        case JobState.FAILED:
+            return _failed(entry)
+
+
+def _button(entry: LogEntry, action: str, picture: int | None = None) -> Button:
+    label = say(entry.locale, BUTTON_LABELS[action])
+    if picture is not None and len(entry.pictures) > 1:
+        label = f"{label} {picture + 1}"
+    return Button(action=action, label=label, picture=picture, danger=action == "delete")
+
+
+BUTTON_LABELS = {
+    "again": mark("Again"),
+    "vary": mark("Vary"),
+    "enlarge": mark("Enlarge"),
+    "edit": mark("Edit prompt"),
+    "details": mark("Details"),
+    "cancel": mark("Cancel"),
+    "delete": mark("Delete"),
+    "report": mark("Report"),
+}
+
+
+def _waiting(entry: LogEntry, queue: QueueView | None) -> Card:
+    locale, lines = entry.locale, []
+    if queue is not None:
+        lines.append(
+            say(locale, "You are next.")
+            if queue.position == 1
+            else say(locale, "Number {position} in the queue.", position=queue.position)
+        )
+        if not queue.worker_alive:
+            lines.append(
+                say(
+                    locale,
+                    "No worker has answered for two minutes. Your request is kept and will be "
+                    "drawn as soon as one is back.",
+                )
+            )
+        elif queue.estimate_seconds is not None and queue.estimate_seconds >= 1:
+            duration = format_duration(locale, queue.estimate_seconds)
+            lines.append(say(locale, "About {duration} to go.", duration=duration))
+    return Card(
+        job_id=entry.job_id,
+        tone=Tone.WAITING,
+        title=say(locale, "Waiting"),
+        text="\n".join(lines),
+        buttons=(_button(entry, "cancel"),),
+    )
+
+
+def _running(entry: LogEntry) -> Card:
+    locale = entry.locale
+    progress = None
+    if entry.cancel_requested:
+        text = say(locale, "Stopping…")
+    elif entry.phase is Phase.LOADING:
+        text = say(locale, "Loading the model “{model}”…", model=entry.request.model)
+    elif entry.phase is Phase.FINISHING:
+        text, progress = say(locale, "Finishing…"), 1.0
+    else:
+        progress = entry.step / entry.step_count if entry.step_count else 0.0
+        text = say(locale, "Step {step} of {steps}", step=entry.step, steps=entry.step_count)
+    return Card(
+        job_id=entry.job_id,
+        tone=Tone.WORKING,
+        title=say(locale, "Drawing"),
+        text=text,
+        progress_0_1=progress,
+        buttons=() if entry.cancel_requested else (_button(entry, "cancel"),),
+    )
+
+
+def _made(entry: LogEntry, hint: str) -> Card:
+    locale = entry.locale
+    visible = [p for p in entry.pictures if p.decision in (Decision.ALLOW, Decision.BLUR)]
+    notes = _missing_notes(entry, len(visible))
+    buttons = [_button(entry, "again")]
+    for picture in visible:
+        buttons += [_button(entry, name, picture.index) for name in ("vary", "enlarge")]
+    buttons += [_button(entry, name) for name in ("edit", "details", "delete", "report")]
+    if not visible:
+        buttons = [_button(entry, name) for name in ("edit", "details", "delete")]
+    return Card(
+        job_id=entry.job_id,
+        tone=Tone.DONE if visible else Tone.REFUSED,
+        # A prompt whose pictures were all refused is not repeated for everybody to read.
+        title=shorten(entry.request.prompt, 240) if visible else say(locale, "Not drawn"),
+        text="\n".join([*notes, *([hint] if hint else [])]),
+        footer=say(
+            locale, "{model} · seed {seed}", model=entry.request.model, seed=entry.request.seed
+        ),
+        pictures=tuple(_card_picture(entry, p) for p in visible),
+        buttons=tuple(buttons),
+    )
+
+
+def _missing_notes(entry: LogEntry, visible: int) -> list[str]:
+    locale, total = entry.locale, len(entry.pictures)
+    held = sum(p.decision is Decision.HOLD for p in entry.pictures)
+    blocked = sum(p.decision is Decision.BLOCK for p in entry.pictures)
+    notes = []
+    if held:
+        notes.append(
+            say_n(
+                locale,
+                "{n} of {total} pictures waits for a moderator to look at it.",
+                "{n} of {total} pictures wait for a moderator to look at them.",
+                held,
+                total=total,
+            )
+        )
+    if blocked:
+        notes.append(
+            say_n(
+                locale,
+                "{n} of {total} pictures was refused by the safety check.",
+                "{n} of {total} pictures were refused by the safety check.",
+                blocked,
+                total=total,
+            )
+        )
+    if not visible:
+        notes.append(_appeal(locale))
+    return notes
+
+
+def _appeal(locale: str) -> str:
+    return say(
+        locale,
+        "If you think that this is a mistake, ask a moderator of this server to look at it; "
+        "the request is in the log.",
+    )
+
+
+def _card_picture(entry: LogEntry, picture: LoggedPicture) -> CardPicture:
+    return CardPicture(
+        index=picture.index,
+        sha256=picture.sha256,
+        media_type=picture.media_type,
+        alt_text=alt_text(entry),
+        size_bytes=picture.size_bytes,
+        spoiler=picture.decision is Decision.BLUR,
+    )
+
+
+def alt_text(entry: LogEntry) -> str:
+    prompt = shorten(entry.request.prompt, ALT_TEXT_LIMIT)
+    return say(entry.locale, "Picture drawn by a machine from the words: {prompt}", prompt=prompt)
+
+
+REFUSALS = {
+    Subject.PROMPT: mark("Your prompt was refused by the safety check."),
+    Subject.NEGATIVE_PROMPT: mark("Your negative prompt was refused by the safety check."),
+    Subject.REFERENCE: mark("Your reference image was refused by the safety check."),
+    Subject.OUTPUT: mark("The picture was refused by the safety check."),
+}
+
+
+def _refused(entry: LogEntry) -> Card:
+    locale = entry.locale
+    grave = [v for _, v in entry.verdicts if v.decision in (Decision.HOLD, Decision.BLOCK)]
+    subject = grave[0].subject if grave else Subject.PROMPT
+    text = say(locale, REFUSALS[subject])
+    if any(v.decision is Decision.HOLD for v in grave):
+        text = say(locale, "The safety check could not decide, so a moderator will look at it.")
+    return _end(entry, Tone.REFUSED, say(locale, "Not drawn"), f"{text}\n{_appeal(locale)}")
+
+
+FAILURES = {
+    FailureReason.CRASHED: mark("The worker stopped several times while drawing this."),
+    FailureReason.MODEL_UNAVAILABLE: mark("The model could not be loaded."),
+    FailureReason.OUT_OF_MEMORY: mark("This picture needs more memory than the worker has."),
+    FailureReason.REFERENCE_MISSING: mark("The reference image is not there any more."),
+    FailureReason.ERROR: mark("Something went wrong while drawing this."),
+}
+
+ADVICE = {
+    FailureReason.CRASHED: mark("Try other settings, or ask who runs this bot to look."),
+    FailureReason.MODEL_UNAVAILABLE: mark("Choose another model, or tell who runs this bot."),
+    FailureReason.OUT_OF_MEMORY: mark("Ask for a smaller picture."),
+    FailureReason.REFERENCE_MISSING: mark("Attach it again."),
+    FailureReason.ERROR: mark("Try again; if it stays so, tell who runs this bot."),
+}
+
+
+def _failed(entry: LogEntry) -> Card:
+    locale, reason = entry.locale, entry.failure or FailureReason.ERROR
+    text = f"{say(locale, FAILURES[reason])} {say(locale, ADVICE[reason])}"
+    return _end(entry, Tone.FAILED, say(locale, "Failed"), text)
+
+
+def _end(entry: LogEntry, tone: Tone, title: str, text: str) -> Card:
+    buttons = tuple(_button(entry, name) for name in ("again", "edit", "delete"))
+    if entry.state is JobState.REFUSED:
+        buttons = tuple(_button(entry, name) for name in ("edit", "delete"))
+    return Card(
+        job_id=entry.job_id,
+        tone=tone,
+        title=title,
+        text=text,
+        buttons=buttons,
+    )
+
+
+def shorten(text: str, limit: int) -> str:
+    return text if len(text) <= limit else text[: limit - 1].rstrip() + "…"
+
+
+MODES = {
+    Mode.TEXT_TO_IMAGE: mark("from text"),
+    Mode.IMAGE_TO_IMAGE: mark("from a reference image"),
+    Mode.INPAINT: mark("edit of a reference image"),
+}
+
+
+def details(entry: LogEntry, locale: str) -> tuple[tuple[str, str], ...]:
+    """Label and value of everything worth knowing, for *Details* and `easel log show`."""
+    request = entry.request
+    rows = [
+        (say(locale, "Prompt"), request.prompt),
+        (say(locale, "Negative prompt"), request.negative_prompt),
+        (say(locale, "Model"), f"{request.model} {entry.model_revision}".strip()),
+        (say(locale, "Style"), request.style or ""),
+        (say(locale, "Seed"), str(request.seed)),
+        (say(locale, "Steps"), str(request.steps)),
+        (say(locale, "Guidance scale"), f"{request.guidance_scale:g}"),
+        (say(locale, "Size"), f"{request.width}×{request.height}"),
+        (say(locale, "Drawn"), say(locale, MODES[request.mode])),
+        (say(locale, "Strength"), f"{request.strength:g}" if request.reference else ""),
+        (say(locale, "Waited"), format_duration(locale, entry.queue_seconds)),
+        (say(locale, "Drawing time"), format_duration(locale, entry.device_seconds)),
+    ]
+    if request.count > 1:
+        rows.insert(5, (say(locale, "Pictures"), str(request.count)))
+    return tuple((label, value) for label, value in rows if value)

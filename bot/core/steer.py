@@ -1,0 +1,102 @@
+"""Steer: what the buttons do to a request that is there already."""
+
+from dataclasses import replace
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy.orm import Session
+
+from storage import deliveries, jobs, log, review
+from storage.catalog import Catalog
+from storage.domain import Complaint, Decision, ImageRequest, Kept, ReferenceUse
+from storage.log import LoggedPicture, LogEntry
+
+VARY_STRENGTH = 0.55
+ENLARGE_STRENGTH = 0.3
+LARGEST_SIDE_PX = 2048
+
+
+def again(entry: LogEntry, seed: int) -> ImageRequest:
+    """The same request with a new seed."""
+    return replace(entry.request, seed=seed)
+
+
+def vary(entry: LogEntry, index: int, seed: int) -> ImageRequest | Complaint:
+    """Image to image from one picture at strength 0.55 with a new seed."""
+    picture = shown_picture(entry, index)
+    if isinstance(picture, Complaint):
+        return picture
+    return _from_picture(entry, picture, seed=seed, strength=VARY_STRENGTH)
+
+
+def enlarge(entry: LogEntry, index: int, catalog: Catalog) -> ImageRequest | Complaint:
+    """Twice the size by Lanczos, then image to image at strength 0.3, with the same seed."""
+    picture = shown_picture(entry, index)
+    if isinstance(picture, Complaint):
+        return picture
+    width, height = entry.request.width * 2, entry.request.height * 2
+    model = catalog.models.get(entry.request.model)
+    if model is None:
+        return Complaint(
+            text="The model “{model}” is not here any more.",
+            values={"model": entry.request.model},
+        )
+    if max(width, height) * model.display_scale > LARGEST_SIDE_PX:
+        return Complaint(text="This picture is as large as I can make it.")
+    request = _from_picture(entry, picture, seed=picture.seed, strength=ENLARGE_STRENGTH)
+    return replace(request, width=width, height=height)
+
+
+def _from_picture(
+    entry: LogEntry, picture: LoggedPicture, *, seed: int, strength: float
+) -> ImageRequest:
+    return replace(
+        entry.request,
+        reference=None,
+        mask_source=None,
+        source=Kept(sha256=picture.sha256),
+        use=ReferenceUse.RESTYLE,
+        strength=strength,
+        seed=seed,
+        count=1,
+        parent_sha256=picture.sha256,
+    )
+
+
+def shown_pictures(entry: LogEntry) -> tuple[LoggedPicture, ...]:
+    """The pictures of a result that may be seen and are still there."""
+    if entry.message_removed:
+        return ()
+    visible = (Decision.ALLOW, Decision.BLUR)
+    return tuple(p for p in entry.pictures if p.decision in visible and not p.removed)
+
+
+def shown_picture(entry: LogEntry, index: int) -> LoggedPicture | Complaint:
+    for picture in shown_pictures(entry):
+        if picture.index == index:
+            return picture
+    return Complaint(text="This picture is not here any more.")
+
+
+def cancel(session: Session, job_id: UUID, now: datetime) -> Complaint | None:
+    if not jobs.cancel(session, job_id, now):
+        return Complaint(text="Too late: this request is finished already.")
+    return None
+
+
+def delete(session: Session, job_id: UUID, now: datetime) -> None:
+    """Remove the message; the log row stays until `forget`."""
+    jobs.cancel(session, job_id, now)
+    deliveries.desire(session, job_id, removed=True)
+
+
+def report(session: Session, job_id: UUID, by: str, now: datetime) -> bool:
+    """Ask moderators to look. False if this person has reported it already."""
+    return review.report(session, job_id, by=by, now=now)
+
+
+def entry_or_complaint(session: Session, job_id: UUID) -> LogEntry | Complaint:
+    entry = log.entry(session, job_id)
+    if entry is None or not entry.user_id:
+        return Complaint(text="I have forgotten this request, so I can't do that any more.")
+    return entry

@@ -1,0 +1,227 @@
+"""What people write in a prompt beside the prompt: links, flags and minus groups are taken out.
+
+This is the shape of the grammar; `bot.core.grammar` knows what the values mean.
+"""
+
+import re
+import unicodedata
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+
+from bot.i18n import mark
+from storage.domain import Complaint
+
+MAX_ROUNDS = 8
+"""Taking one construct out may reveal another; nobody who means well nests them this deep."""
+
+FLAGS = {
+    "seed": "seed",
+    "steps": "steps",
+    "guidance": "guidance",
+    "cfg": "guidance",
+    "ar": "aspect",
+    "aspect": "aspect",
+    "size": "aspect",
+    "count": "count",
+    "n": "count",
+    "style": "style",
+    "model": "model",
+    "strength": "strength",
+    "use": "use",
+    "no": "negative",
+    "negative": "negative",
+    "private": "private",
+}
+"""Flag as typed → option of RawCommand."""
+
+EXAMPLES = {
+    "seed": "1234",
+    "steps": "20",
+    "guidance": "7",
+    "aspect": "3:2",
+    "count": "2",
+    "style": "sketch",
+    "model": "builtin",
+    "strength": "0.6",
+    "use": "edit",
+    "negative": "text, hands",
+}
+
+_DASHES = "-−‐‑–—"
+_LINK = re.compile(r"\{ ?(?:image|imagen|img) ?(?:: ?| (?=https?:))([^{}\s]+) ?\}", re.IGNORECASE)
+_HALF_LINK = re.compile(r"\{ ?(?:image|imagen|img) ?(?::| https?:)", re.IGNORECASE)
+# Phones turn two hyphens into an em dash, or each of them into an en dash.
+_FLAG = re.compile(
+    r"(?<!\S)(?P<dash>--+|—|[–−]{1,2})(?P<name>[^\W\d_][\w-]*)(?P<equals>=?)", re.UNICODE
+)
+_VALUE = re.compile(r""" ?(?:"([^"]*)"|'([^']*)'|“([^”]*)”|«\s?([^»]*?)\s?»|(\S+))""")
+_GROUP = re.compile(r"\( ?[-−‐‑–](?![-−‐‑–—])")
+_BRACKET_MINUS = re.compile(rf"\( ?[{_DASHES}][{_DASHES} ]*")
+_MINUS = re.compile(rf"(?:^|(?<=[ ,]))[{_DASHES}][{_DASHES} ]*")
+_MEANINGLESS = re.compile(r"[{}\"“”]")
+
+
+@dataclass(kw_only=True)
+class Written:
+    """What stood in a text."""
+
+    prompt: str
+    negatives: list[str] = field(default_factory=list)
+    """Texts from `--no` and minus groups; see `terms`."""
+    links: list[str] = field(default_factory=list)
+    options: dict[str, str] = field(default_factory=dict)
+    """Values by RawCommand's option names; the last of equal flags wins."""
+
+
+def clean(text: str) -> str:
+    """One line without control, zero-width and bidirectional characters, single spaces.
+
+    Those have no business in a prompt: they hide words from readers and from the text check.
+    """
+    kept = (
+        " " if c.isspace() else "" if unicodedata.category(c) in ("Cc", "Cf", "Cs") else c
+        for c in text
+    )
+    return " ".join("".join(kept).split())
+
+
+def read(text: str) -> Written | Complaint:
+    """Take a text apart. Reading what is left over (`prompt`) again finds nothing more."""
+    written = Written(prompt=clean(text))
+    for _ in range(MAX_ROUNDS):
+        before = written.prompt
+        complaint = _take_links(written) or _take_flags(written)
+        if complaint is not None:
+            return complaint
+        written.prompt, groups = _take_groups(written.prompt)
+        written.negatives += groups
+        written.prompt = re.sub(r" ?,(?: ?,)+", ",", " ".join(written.prompt.split())).strip(" ,")
+        if written.prompt == before:
+            return written
+    return Complaint(
+        text="I can't tell prompt and flags apart there. Write the prompt first and the flags "
+        "after it, for example: a red fox --no text --seed 7."
+    )
+
+
+def terms(text: str) -> list[str]:
+    """The terms of a negative prompt: parted by commas outside brackets, or each begun by a
+    minus. What would mean something in a prompt (braces, leading dashes) means nothing here."""
+    rest, groups = _take_groups(clean(_MEANINGLESS.sub(" ", text)))
+    found: list[str] = []
+    for piece in [*groups, rest]:
+        flat = _MINUS.sub(",", _BRACKET_MINUS.sub("(", piece))
+        depth, start = 0, 0
+        for at, character in enumerate(flat):
+            depth = max(0, depth + (character == "(") - (character == ")"))
+            if character == "," and depth == 0:
+                found.append(flat[start:at])
+                start = at + 1
+        found.append(flat[start:])
+    folded = (" ".join(term.split()) for term in found)
+    return [term for term in folded if any(c.isalnum() for c in term)]
+
+
+def _take_links(written: Written) -> Complaint | None:
+    written.links += _LINK.findall(written.prompt)
+    written.prompt = _LINK.sub(" ", written.prompt)
+    if _HALF_LINK.search(written.prompt):
+        return Complaint(
+            text="I can't read that link. Write it like this: {{image: https://example.org/a.png}}"
+        )
+    return None
+
+
+def _take_flags(written: Written) -> Complaint | None:
+    """Flags with their values; unknown ones are named with the nearest that is known."""
+    text, kept, end = written.prompt, "", 0
+    flags = [match for match in _FLAG.finditer(text) if _is_flag(match)]
+    limits = [match.start() for match in flags[1:]] + [len(text)]
+    for match, limit in zip(flags, limits, strict=False):
+        flag = "--" + match["name"].lower()
+        kept += text[end : match.start()] + " "
+        key = FLAGS.get(match["name"].lower())
+        if key is None:
+            return unknown(flag, ["--" + known for known in FLAGS], UNKNOWN_FLAG)
+        end, value = _value_of(key, text, match, limit)
+        if not value:
+            return Complaint(
+                text="{flag} needs a value, for example {flag} {example}.",
+                values={"flag": flag, "example": EXAMPLES[key]},
+            )
+        if key == "negative":
+            written.negatives.append(value)
+        else:
+            written.options[key] = value
+    written.prompt = kept + text[end:]
+    return None
+
+
+def _is_flag(match: re.Match[str]) -> bool:
+    """A single long dash may be honest punctuation ("the cat —black and white"), so it begins a
+    flag only before a name that is, or nearly is, a flag's."""
+    name = match["name"].lower()
+    if match["dash"].startswith("--") or name in FLAGS:
+        return True
+    return match["dash"] == "—" and bool(get_close_matches(name, FLAGS, 1, cutoff=0.75))
+
+
+def _value_of(key: str, text: str, match: re.Match[str], limit: int) -> tuple[int, str]:
+    """Where the value ends, and the value; empty if there is none before `limit`."""
+    if key == "private" and not match["equals"]:
+        return match.end(), "true"
+    if key == "negative":
+        return limit, text[match.end() : limit].strip()
+    found = _VALUE.match(text, match.end(), limit)
+    if found is None:
+        return match.end(), ""
+    return found.end(), next(group for group in found.groups() if group is not None)
+
+
+def _take_groups(text: str) -> tuple[str, list[str]]:
+    """Take out bracketed groups that begin with a minus, as in `(-bad hands -text)`.
+
+    `(-_-)` and the like hold no word, and stay.
+    """
+    closing = _brackets(text)
+    kept, groups, end = "", [], 0
+    for match in _GROUP.finditer(text):
+        close = closing.get(match.start(), -1)
+        if match.start() < end or close < 0:
+            continue
+        inside = text[match.start() + 1 : close]
+        if any(c.isalnum() for c in inside):
+            kept += text[end : match.start()] + " "
+            groups.append(inside)
+            end = close + 1
+    return kept + text[end:], groups
+
+
+def _brackets(text: str) -> dict[int, int]:
+    r"""Position of each opening bracket → its closing one; `\(` and `\)` are mere characters."""
+    opened: list[int] = []
+    pairs: dict[int, int] = {}
+    escaped = False
+    for at, character in enumerate(text):
+        if escaped or character == "\\":
+            escaped = not escaped
+        elif character == "(":
+            opened.append(at)
+        elif character == ")" and opened:
+            pairs[opened.pop()] = at
+    return pairs
+
+
+UNKNOWN_FLAG = (
+    mark("I don't know {given}. Did you mean {nearest}?"),
+    mark("I don't know {given}. I know {known}."),
+)
+
+
+def unknown(given: str, known: list[str], texts: tuple[str, str]) -> Complaint:
+    """Name the nearest of what is known, or else all of it."""
+    given, folded = given[:40], {name.casefold(): name for name in known}
+    near = get_close_matches(given.casefold(), folded, 1, cutoff=0.6)
+    if near:
+        return Complaint(text=texts[0], values={"given": given, "nearest": folded[near[0]]})
+    return Complaint(text=texts[1], values={"given": given, "known": ", ".join(known[:20])})

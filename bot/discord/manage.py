@@ -1,0 +1,141 @@
+"""`/easel`: what the people who manage a server choose."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import discord
+from discord import app_commands
+from discord.app_commands import locale_str
+
+from bot.discord.commands import suggest_model
+from bot.discord.intake import Interaction, locale_of, quietly
+from bot.i18n import mark, say, say_n
+from storage import places
+from storage.domain import Platform
+from storage.places import WorkspaceRules
+
+easel = app_commands.Group(
+    name=locale_str(mark("easel")),
+    description=locale_str(mark("Settings of this server")),
+    default_permissions=discord.Permissions(manage_guild=True),
+    guild_only=True,
+)
+channels = app_commands.Group(
+    name=locale_str(mark("channels")),
+    description=locale_str(mark("Where I may draw; without a list, everywhere")),
+    parent=easel,
+)
+
+Change = Callable[[WorkspaceRules], WorkspaceRules]
+
+
+async def _choose(interaction: Interaction, change: Change | None = None) -> None:
+    """Change the rules of this server, if anything, and show them as they are now."""
+    if not await quietly(interaction.response.defer(ephemeral=True, thinking=True)):
+        return
+    line, server = interaction.client.line, str(interaction.guild_id)
+    if change is None:
+        rules = await line.read(lambda s: places.rules(s, Platform.DISCORD, server))
+    else:
+        rules = await line.write(lambda s: places.change(s, Platform.DISCORD, server, change))
+    embed = _rules(locale_of(interaction), rules, line.settings.daily_pictures)
+    await interaction.edit_original_response(embed=embed)
+
+
+def _rules(locale: str, rules: WorkspaceRules, daily_pictures: int) -> discord.Embed:
+    quota = daily_pictures if rules.daily_pictures is None else rules.daily_pictures
+    where = ", ".join(f"<#{channel}>" for channel in rules.channels)
+    rows = (
+        (say(locale, "State"), say(locale, "Paused") if rules.paused else say(locale, "Drawing")),
+        (say(locale, "Channels"), where or say(locale, "All")),
+        (say(locale, "Default model"), rules.default_model or say(locale, "The bot's own")),
+        (
+            say(locale, "Quota"),
+            say_n(
+                locale, "{n} picture per person and day", "{n} pictures per person and day", quota
+            ),
+        ),
+    )
+    embed = discord.Embed(title=say(locale, "Easel on this server"))
+    for name, value in rows:
+        embed.add_field(name=name, value=value[:1024], inline=False)
+    return embed
+
+
+@easel.command(
+    name=locale_str(mark("show")), description=locale_str(mark("Show the settings of this server"))
+)
+async def show(interaction: Interaction) -> None:
+    await _choose(interaction)
+
+
+Channel = discord.TextChannel | discord.Thread | discord.VoiceChannel | discord.ForumChannel
+
+
+@channels.command(
+    name=locale_str(mark("add")), description=locale_str(mark("Let me draw in this channel"))
+)
+@app_commands.rename(channel=locale_str(mark("channel")))
+@app_commands.describe(channel=locale_str(mark("Which channel; its threads count too")))
+async def add(interaction: Interaction, channel: Channel) -> None:
+    chosen = str(channel.id)
+    await _choose(
+        interaction, lambda r: replace(r, channels=tuple(dict.fromkeys((*r.channels, chosen))))
+    )
+
+
+@channels.command(
+    name=locale_str(mark("remove")), description=locale_str(mark("Take a channel off the list"))
+)
+@app_commands.rename(channel=locale_str(mark("channel")))
+@app_commands.describe(channel=locale_str(mark("Which channel; its threads count too")))
+async def remove(interaction: Interaction, channel: Channel) -> None:
+    chosen = str(channel.id)
+    await _choose(
+        interaction, lambda r: replace(r, channels=tuple(c for c in r.channels if c != chosen))
+    )
+
+
+@easel.command(
+    name=locale_str(mark("model")),
+    description=locale_str(mark("Which model draws when nobody names one")),
+)
+@app_commands.rename(model=locale_str(mark("model")))
+@app_commands.describe(model=locale_str(mark("Leave it out to go back to the bot's own")))
+@app_commands.autocomplete(model=suggest_model)
+async def model_command(interaction: Interaction, model: str | None = None) -> None:
+    if model is not None and model not in interaction.client.line.catalog.models:
+        known = ", ".join(interaction.client.line.catalog.models)
+        text = say(locale_of(interaction), "I know no such model. I know: {known}.", known=known)
+        await quietly(interaction.response.send_message(text[:2000], ephemeral=True))
+        return
+    await _choose(interaction, lambda r: replace(r, default_model=model))
+
+
+@easel.command(
+    name=locale_str(mark("quota")),
+    description=locale_str(mark("How many pictures one person may ask for in a day")),
+)
+@app_commands.rename(pictures=locale_str(mark("pictures")))
+@app_commands.describe(pictures=locale_str(mark("Leave it out to go back to the bot's own")))
+async def quota(
+    interaction: Interaction, pictures: app_commands.Range[int, 0, 100_000] | None = None
+) -> None:
+    await _choose(interaction, lambda r: replace(r, daily_pictures=pictures))
+
+
+@easel.command(
+    name=locale_str(mark("pause")), description=locale_str(mark("Take no new requests here"))
+)
+async def pause(interaction: Interaction) -> None:
+    await _choose(interaction, lambda r: replace(r, paused=True))
+
+
+@easel.command(name=locale_str(mark("resume")), description=locale_str(mark("Take requests again")))
+async def resume(interaction: Interaction) -> None:
+    await _choose(interaction, lambda r: replace(r, paused=False))
+
+
+COMMANDS = (easel,)

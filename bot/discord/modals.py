@@ -1,0 +1,210 @@
+"""Modals: opened here, and answered here by their custom id alone.
+
+discord.py forgets open modals at a restart and would drop what was typed, so its own bookkeeping
+is not used: `submitted` reads the event itself.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+import discord
+from discord import ui
+
+from bot.core import steer
+from bot.core.grammar import MAX_PROMPT_CHARACTERS, echo
+from bot.discord.buttons import JOB, Press, on
+from bot.discord.intake import (
+    Address,
+    Interaction,
+    ask,
+    asks_privately,
+    attached,
+    locale_of,
+    quietly,
+    raw_command,
+    tell,
+)
+from bot.discord.presses import entry_for, may_read
+from bot.discord.words import words
+from bot.i18n import say
+from storage import deliveries, log
+from storage.domain import Complaint, Kept, Platform, Source
+
+EDIT = re.compile(rf"easel:edit:{JOB}")
+REFERENCE = re.compile(r"easel:reference:(?P<source>(?:kept|brought):[0-9a-f]+)")
+REMEMBERED = 200
+
+
+class Brought:
+    """Attachments of other people's messages, from "Use as reference" until the modal comes back.
+
+    In memory: without the message content intent Discord shows them to us only this once.
+    """
+
+    def __init__(self) -> None:
+        self._files: OrderedDict[str, discord.Attachment] = OrderedDict()
+
+    def put(self, file: discord.Attachment) -> str:
+        self._files[str(file.id)] = file
+        if len(self._files) > REMEMBERED:
+            self._files.popitem(last=False)
+        return f"brought:{file.id}"
+
+    def get(self, file_id: str) -> discord.Attachment | None:
+        return self._files.get(file_id)
+
+
+def _label(text: str, item: ui.Item[Any], description: str | None = None) -> ui.Label[Any]:
+    return ui.Label(text=text[:45], description=description and description[:100], component=item)
+
+
+def _prompt_input(locale: str, default: str | None = None) -> ui.Label[Any]:
+    box: ui.TextInput[Any] = ui.TextInput(
+        custom_id="prompt",
+        style=discord.TextStyle.paragraph,
+        default=default,
+        max_length=2 * MAX_PROMPT_CHARACTERS,
+    )
+    hint = say(locale, "Flags such as --seed 7 or --ar 3:2 work here too; /help lists them.")
+    return _label(say(locale, "Prompt"), box, hint)
+
+
+async def _open(interaction: Interaction, title: str, custom_id: str, *items: ui.Item[Any]) -> None:
+    modal = ui.Modal(title=title[:45], custom_id=custom_id, timeout=None)
+    for item in items:
+        modal.add_item(item)
+    await quietly(interaction.response.send_modal(modal))
+    modal.stop()  # Takes it out of discord.py's memory: `submitted` needs none.
+
+
+@on("edit")
+async def edit(press: Press) -> None:
+    """A modal answers first or not at all, so this looks into the database before."""
+    interaction, locale = press.interaction, locale_of(press.interaction)
+    entry = await entry_for(interaction, press.job_id, may_read)
+    if isinstance(entry, Complaint):
+        await tell(interaction, words(locale, entry))
+        return
+    text = echo(entry.request)[: 2 * MAX_PROMPT_CHARACTERS]
+    title = say(locale, "Edit prompt")
+    await _open(interaction, title, f"easel:edit:{press.job_id}", _prompt_input(locale, text))
+
+
+async def use_as_reference(interaction: Interaction, message: discord.Message) -> None:
+    """The message command of that name."""
+    locale = locale_of(interaction)
+    sources = await _sources(interaction, message)
+    if not sources:
+        text = say(locale, "There is no picture in that message. I can use PNG, JPEG and WebP.")
+        await tell(interaction, text)
+        return
+    items: list[ui.Item[Any]] = [_prompt_input(locale)]
+    if len(sources) > 1:
+        select: ui.Select[Any] = ui.Select(
+            custom_id="source",
+            options=[
+                discord.SelectOption(
+                    label=say(locale, "Picture {number}", number=number),
+                    value=source,
+                    default=number == 1,
+                )
+                for number, source in enumerate(sources, 1)
+            ],
+        )
+        items.append(_label(say(locale, "Reference"), select))
+    strength: ui.TextInput[Any] = ui.TextInput(
+        custom_id="strength", required=False, max_length=8, placeholder="0.6"
+    )
+    hint = say(locale, "0 to 1: how far the new picture may move away from the reference.")
+    items.append(_label(say(locale, "Strength"), strength, hint))
+    title = say(locale, "Use as reference")
+    await _open(interaction, title, f"easel:reference:{sources[0]}", *items)
+
+
+async def _sources(interaction: Interaction, message: discord.Message) -> Sequence[str]:
+    """Our own pictures by their hash, others by what the event shows of them."""
+    line = interaction.client.line
+    job_id = await line.read(lambda s: deliveries.by_message(s, Platform.DISCORD, str(message.id)))
+    if job_id is not None:
+        entry = await entry_for(interaction, job_id, may_read)
+        pictures = () if isinstance(entry, Complaint) else steer.shown_pictures(entry)
+        return [f"kept:{picture.sha256}" for picture in pictures]
+    files = [f for f in message.attachments if (f.content_type or "").startswith("image/")]
+    return [interaction.client.brought.put(file) for file in files]
+
+
+async def submitted(interaction: Interaction) -> None:
+    """Any modal that came back, whichever process opened it."""
+    data: Mapping[str, Any] = interaction.data or {}
+    custom_id, values = str(data.get("custom_id", "")), _values(data.get("components", ()))
+    if match := EDIT.fullmatch(custom_id):
+        await _edited(interaction, UUID(match["job"]), str(values.get("prompt", "")))
+    elif match := REFERENCE.fullmatch(custom_id):
+        await _referenced(interaction, values, match["source"])
+
+
+def _values(components: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What was typed or chosen, by the custom id of the box; however deep the boxes lie."""
+    found: dict[str, Any] = {}
+    for component in components:
+        inner = [*component.get("components", ()), *filter(None, [component.get("component")])]
+        found.update(_values(inner))
+        if "custom_id" in component:
+            found[component["custom_id"]] = component.get("values", component.get("value"))
+    return found
+
+
+async def _edited(interaction: Interaction, job_id: UUID, text: str) -> None:
+    async def submit(address: Address) -> UUID | Complaint:
+        entry = await entry_for(interaction, job_id, may_read)
+        if isinstance(entry, Complaint):
+            return entry
+        reference = entry.request.reference
+        mask = reference.mask_sha256 if reference else None
+        raw = raw_command(
+            interaction,
+            text,
+            options={"private": entry.request.private or None},
+            reference=Kept(sha256=reference.sha256) if reference else None,
+            mask=Kept(sha256=mask) if mask else None,
+            parent_sha256=entry.request.parent_sha256,
+        )
+        return await interaction.client.line.submit(raw, address)
+
+    message = interaction.message
+    private = message is not None and message.flags.ephemeral
+    await ask(interaction, submit, private=private or asks_privately(text))
+
+
+async def _referenced(interaction: Interaction, values: Mapping[str, Any], first: str) -> None:
+    prompt, strength = str(values.get("prompt", "")), str(values.get("strength") or "").strip()
+    text = f"{prompt} --strength {strength}" if strength else prompt
+
+    async def submit(address: Address) -> UUID | Complaint:
+        chosen = values.get("source") or [first]
+        source = await _source(interaction, str(chosen[0]))
+        if isinstance(source, Complaint):
+            return source
+        raw = raw_command(interaction, text, reference=source)
+        return await interaction.client.line.submit(raw, address)
+
+    await ask(interaction, submit, private=asks_privately(text))
+
+
+async def _source(interaction: Interaction, name: str) -> Source | Complaint:
+    kind, _, value = name.partition(":")
+    if kind == "kept":
+        entry = await interaction.client.line.read(lambda s: log.by_picture(s, value))
+        if entry is not None and may_read(interaction, entry):
+            return Kept(sha256=value)
+        return Complaint(text="This picture is not here any more.")
+    file = attached(interaction.client.brought.get(value))
+    return file or Complaint(
+        text="I have been restarted since, and have lost that picture. Choose “Use as "
+        "reference” on its message again."
+    )

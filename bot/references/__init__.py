@@ -1,0 +1,93 @@
+"""Reference images: fetched, decoded, re-encoded and stored under their hash.
+
+A reference that cannot be had is a Complaint, never a silent picture from text alone.
+"""
+
+import asyncio
+from dataclasses import replace
+
+import structlog
+
+from bot.references.decode import Unreadable, decode, decode_mask
+from bot.references.fetch import MAX_BYTES, Fetcher, Unavailable, too_large
+from storage.blobs import Blobs
+from storage.domain import (
+    Attached,
+    Complaint,
+    ImageRequest,
+    Linked,
+    Reference,
+    ReferenceUse,
+    Source,
+)
+
+__all__ = ["Fetcher", "Unavailable", "gather"]
+
+_log = structlog.get_logger()
+
+
+async def gather(
+    request: ImageRequest, *, fetcher: Fetcher, blobs: Blobs
+) -> ImageRequest | Complaint:
+    """Turn `source` and `mask_source` into `reference`, or say why that cannot be.
+
+    A request without a source comes back as it is. Nothing is raised for what a person sent; what
+    the blob store raises when it fails to write is.
+    """
+    if request.source is None:
+        return request
+    try:
+        data = await _read(request.source, fetcher, blobs)
+        mask = await _read(request.mask_source, fetcher, blobs) if request.mask_source else None
+        reference = await asyncio.to_thread(_keep, request, data, mask, blobs)
+    except (Unavailable, Unreadable) as error:
+        return error.complaint
+    return replace(request, reference=reference, use=reference.use)
+
+
+async def _read(source: Source, fetcher: Fetcher, blobs: Blobs) -> bytes:
+    if isinstance(source, Linked):
+        return await fetcher.fetch(source.url)
+    if isinstance(source, Attached):
+        return await _read_attached(source)
+    try:
+        return await asyncio.to_thread(blobs.get, source.sha256)
+    except FileNotFoundError:
+        raise Unavailable(
+            Complaint(text="That picture is not kept any more. Attach it as a file instead.")
+        ) from None
+
+
+async def _read_attached(source: Attached) -> bytes:
+    """The platform's word on the size saves a download; `decode` looks again."""
+    if source.size_bytes > MAX_BYTES:
+        raise Unavailable(too_large())
+    try:
+        return await source.read()
+    except Exception as error:
+        # The adapter's own client raises what it likes; the request ends here all the same.
+        _log.warning("attachment.unreadable", error=type(error).__name__)
+        raise Unavailable(
+            Complaint(text="I couldn't fetch your attachment. Send it once more, please.")
+        ) from None
+
+
+def _keep(request: ImageRequest, data: bytes, mask: bytes | None, blobs: Blobs) -> Reference:
+    """Decode, and store what is to be kept. Blocking."""
+    picture = decode(data)
+    mask_png = decode_mask(mask, picture.width, picture.height) if mask is not None else None
+    if mask_png is None and request.use is ReferenceUse.EDIT:
+        mask_png = picture.transparent_png
+        if mask_png is None:
+            raise Unreadable(
+                Complaint(
+                    text="To edit, I must know where. Attach a mask (white is repainted, black "
+                    "stays), or erase that part of the picture and save it as PNG."
+                )
+            )
+    return Reference(
+        sha256=blobs.put(picture.png),
+        use=ReferenceUse.RESTYLE if mask_png is None else ReferenceUse.EDIT,
+        strength=request.strength,
+        mask_sha256=blobs.put(mask_png) if mask_png is not None else None,
+    )

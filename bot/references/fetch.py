@@ -1,0 +1,202 @@
+"""Download from hosts on the allow-list, at addresses of the public internet, and nowhere else."""
+
+import asyncio
+import ipaddress
+import re
+import socket
+import ssl
+from collections.abc import Collection
+from urllib.parse import urljoin, urlsplit
+
+import aiohttp
+from aiohttp.abc import AbstractResolver, ResolveResult
+
+from storage.domain import Complaint
+
+MAX_BYTES = 10 * 1024 * 1024
+TIMEOUT_SECONDS = 10
+MAX_REDIRECTS = 3
+
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_HEADERS = {
+    "User-Agent": "Mozilla/5.0 (compatible; Easel)",
+    "Accept": "image/*",
+    "Accept-Encoding": "identity",
+}
+_HOST = re.compile(r"[a-z0-9-]{1,63}(?:\.[a-z0-9-]{1,63})+", re.ASCII)
+
+# `is_global` lets these pass although a gateway may turn them into addresses inside: NAT64
+# (RFC 6052, RFC 8215), 6to4 (RFC 3056) and Teredo (RFC 4380).
+_TRANSLATED = tuple(
+    ipaddress.IPv6Network(net)
+    for net in ("64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "2001::/32")
+)
+
+
+class Unavailable(Exception):
+    """The file cannot be had; `complaint` says so without naming addresses."""
+
+    def __init__(self, complaint: Complaint) -> None:
+        super().__init__(complaint.text)
+        self.complaint = complaint
+
+
+def is_public(address: str) -> bool:
+    """Whether an IP address lies on the public internet, whichever way it is written."""
+    try:
+        ip = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return False
+    if isinstance(ip, ipaddress.IPv6Address) and (
+        ip.ipv4_mapped is not None or any(ip in network for network in _TRANSLATED)
+    ):
+        return False
+    return ip.is_global and not ip.is_multicast
+
+
+class PublicResolver(AbstractResolver):
+    """Names to addresses, of which every one must be public.
+
+    The connector connects to what this returns and asks nobody again, so that a name cannot point
+    elsewhere by the time of the connection (DNS rebinding).
+    """
+
+    def __init__(self, inner: AbstractResolver) -> None:
+        self._inner = inner
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[ResolveResult]:
+        found = await self._inner.resolve(host, port, family)
+        if not found or not all(is_public(result["host"]) for result in found):
+            raise OSError("not a public address")
+        return found
+
+    async def close(self) -> None:
+        await self._inner.close()
+
+
+class Fetcher:
+    """Usage: `Fetcher(hosts=settings.reference_hosts)`, then `await fetcher.fetch(url)`.
+
+    `resolver`, `tls` and `port` are for tests against a server of their own. Makes one connection
+    for each hop and keeps none, so it needs no closing.
+    """
+
+    def __init__(
+        self,
+        *,
+        hosts: Collection[str],
+        resolver: AbstractResolver | None = None,
+        tls: ssl.SSLContext | None = None,
+        port: int = 443,
+        timeout_seconds: float = TIMEOUT_SECONDS,
+    ) -> None:
+        self._hosts = frozenset(host.lower() for host in hosts)
+        self._resolver = resolver
+        self._tls = tls
+        self._port = port
+        self._timeout_seconds = timeout_seconds
+
+    async def fetch(self, url: str) -> bytes:
+        """The file behind a link, at most 10 MiB. Raises Unavailable, and nothing else."""
+        try:
+            async with asyncio.timeout(self._timeout_seconds):
+                for _ in range(MAX_REDIRECTS + 1):
+                    answer = await self._hop(self._checked(url))
+                    if isinstance(answer, bytes):
+                        return answer
+                    url = urljoin(url, answer)
+        except TimeoutError:
+            raise Unavailable(
+                Complaint(
+                    text="The picture behind that link took too long to come. Try again, or attach "
+                    "the picture itself."
+                )
+            ) from None
+        # ValueError: a redirect to what is no URL at all.
+        except (aiohttp.ClientError, OSError, ValueError):
+            raise _unavailable() from None
+        raise _unavailable()
+
+    def _checked(self, url: str) -> str:
+        """The URL without its fragment, if it may be asked for."""
+        try:
+            parts = urlsplit(url)
+            host, port = (parts.hostname or "").lower(), parts.port
+        except ValueError:
+            raise _not_a_link() from None
+        clean = url.isascii() and url.isprintable() and "\\" not in url and " " not in url
+        if parts.scheme != "https" or not clean or not _HOST.fullmatch(host):
+            raise _not_a_link()
+        if parts.username is not None or parts.password is not None or port not in (None, 443):
+            raise _not_a_link()
+        if host not in self._hosts:
+            raise Unavailable(
+                Complaint(
+                    text="I may not fetch pictures from there, only from: {hosts}. Attach the "
+                    "picture instead.",
+                    values={"hosts": ", ".join(sorted(self._hosts))},
+                )
+            )
+        query = f"?{parts.query}" if parts.query else ""
+        return f"https://{host}:{self._port}{parts.path or '/'}{query}"
+
+    async def _hop(self, url: str) -> bytes | str:
+        """The body of one answer, or the address that it redirects to."""
+        connector = aiohttp.TCPConnector(
+            resolver=PublicResolver(self._resolver or aiohttp.ThreadedResolver()),
+            ssl=self._tls or True,
+            use_dns_cache=False,
+            force_close=True,
+        )
+        async with (
+            aiohttp.ClientSession(
+                connector=connector,
+                cookie_jar=aiohttp.DummyCookieJar(),
+                trust_env=False,
+                auto_decompress=False,
+                headers=_HEADERS,
+            ) as session,
+            session.get(url, allow_redirects=False) as response,
+        ):
+            if response.status in _REDIRECTS and "Location" in response.headers:
+                return response.headers["Location"]
+            if response.status != 200:
+                raise _unavailable()
+            return await _body(response)
+
+
+async def _body(response: aiohttp.ClientResponse) -> bytes:
+    """Read at most MAX_BYTES, whatever the headers promise."""
+    body = bytearray()
+    async for chunk in response.content.iter_chunked(64 * 1024):
+        body += chunk
+        if len(body) > MAX_BYTES:
+            raise Unavailable(too_large())
+    return bytes(body)
+
+
+def too_large() -> Complaint:
+    return Complaint(
+        text="That file is larger than {limit} MiB. Send a smaller picture.",
+        values={"limit": MAX_BYTES // 2**20},
+    )
+
+
+def _unavailable() -> Unavailable:
+    return Unavailable(
+        Complaint(
+            text="I can't get the picture behind that link. Check it in a browser, or attach the "
+            "picture itself."
+        )
+    )
+
+
+def _not_a_link() -> Unavailable:
+    return Unavailable(
+        Complaint(
+            text="That is not a link I can use. It begins with https:// and names a host and a "
+            "path, for example https://upload.wikimedia.org/apple.png."
+        )
+    )

@@ -1,0 +1,258 @@
+"""`easel log` and `easel review`: the log and the moderators' decisions from the shell."""
+
+from __future__ import annotations
+
+import csv
+import getpass
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+    from storage.database import Database
+    from storage.log import LogEntry
+    from storage.settings import Settings
+
+log_app = typer.Typer(help="Read the log of all requests.", invoke_without_command=True)
+review_app = typer.Typer(help="Judge what is held or reported.", no_args_is_help=True)
+JobArgument = Annotated[str, typer.Argument(help="The first characters of a job's id.")]
+
+
+def _open() -> tuple[Settings, Database]:
+    from storage import migrate
+    from storage.database import connect
+    from storage.settings import Settings
+
+    settings = Settings()
+    database = connect(settings)
+    migrate.upgrade(database)
+    return settings, database
+
+
+@contextmanager
+def _job(prefix: str, *, write: bool) -> Iterator[tuple[Session, LogEntry, Settings, Database]]:
+    from storage import log
+
+    settings, database = _open()
+    with database.write() if write else database.read() as session:
+        entry = log.by_prefix(session, prefix)
+        if entry is None:
+            typer.echo(f"No single request has an id that starts with {prefix!r}.", err=True)
+            raise typer.Exit(1)
+        yield session, entry, settings, database
+
+
+@log_app.callback()
+def list_requests(
+    context: typer.Context,
+    search: Annotated[str, typer.Option(help="Only prompts with these words.")] = "",
+    held: Annotated[bool, typer.Option("--held", help="Waiting for a moderator.")] = False,
+    reported: Annotated[bool, typer.Option("--reported", help="Reported by people.")] = False,
+    limit: Annotated[int, typer.Option(min=1, max=1000)] = 20,
+) -> None:
+    """The newest requests."""
+    if context.invoked_subcommand is not None:
+        return
+    from storage import log
+    from storage.domain import ReviewKind
+
+    kind = ReviewKind.HOLD if held else ReviewKind.REPORT if reported else None
+    _, database = _open()
+    with database.read() as session:
+        entries = log.page(session, limit=limit, search=search, review=kind)
+    table = Table("id", "when (UTC)", "where", "who", "outcome", "prompt", box=None)
+    for entry in entries:
+        table.add_row(
+            str(entry.job_id)[:8],
+            f"{entry.created_at:%Y-%m-%d %H:%M:%S}",
+            entry.place.platform,
+            entry.user_id,
+            entry.state + (" (held)" if entry.held else ""),
+            entry.request.prompt,
+        )
+    Console().print(table)
+
+
+@log_app.command()
+def show(
+    job: JobArgument,
+    output: Annotated[
+        Path | None, typer.Option("-o", help="Also write the first picture here.")
+    ] = None,
+) -> None:
+    """Everything that is known of one request."""
+    with _job(job, write=False) as (_, entry, settings, _database):
+        Console().print_json(json.dumps(as_json(entry)))
+        if output is not None:
+            _write_picture(entry, settings, output)
+
+
+def _write_picture(entry: LogEntry, settings: Settings, output: Path) -> None:
+    from storage.blobs import open_blobs
+
+    for picture in entry.pictures:
+        if not picture.removed:
+            data = open_blobs(settings).get(picture.sha256, kept_apart=picture.kept_apart)
+            output.write_bytes(data)
+            return
+    typer.echo("This request has no picture.", err=True)
+    raise typer.Exit(1)
+
+
+def as_json(entry: LogEntry) -> dict[str, Any]:
+    """A flat, stable shape for people and programs."""
+    request, place = entry.request, entry.place
+    return {
+        "id": str(entry.job_id),
+        "event_key": entry.event_key,
+        "created_at": entry.created_at.isoformat(),
+        "finished_at": entry.finished_at.isoformat() if entry.finished_at else None,
+        "platform": place.platform,
+        "workspace_id": place.workspace_id,
+        "channel_id": place.channel_id,
+        "user_id": entry.user_id,
+        "prompt": request.prompt,
+        "negative_prompt": request.negative_prompt,
+        "model": request.model,
+        "model_revision": entry.model_revision,
+        "style": request.style,
+        "width": request.width,
+        "height": request.height,
+        "steps": request.steps,
+        "guidance_scale": request.guidance_scale,
+        "scheduler": request.scheduler,
+        "seed": request.seed,
+        "count": request.count,
+        "mode": request.mode,
+        "strength": request.reference.strength if request.reference else None,
+        "reference_sha256": request.reference.sha256 if request.reference else None,
+        "parent_sha256": request.parent_sha256,
+        "outcome": entry.state,
+        "failure": entry.failure,
+        "attempts": entry.attempts,
+        "queue_seconds": round(entry.queue_seconds, 3),
+        "device_seconds": round(entry.device_seconds, 3),
+        "held": entry.held,
+        "message_removed": entry.message_removed,
+        "pictures": [
+            {
+                "index": picture.index,
+                "seed": picture.seed,
+                "sha256": picture.sha256,
+                "size": f"{picture.width}x{picture.height}",
+                "decision": picture.decision,
+            }
+            for picture in entry.pictures
+        ],
+        "verdicts": [
+            {
+                "subject": verdict.subject,
+                "picture": index,
+                "decision": verdict.decision,
+                "rule": verdict.rule,
+                "scores": dict(verdict.scores),
+                "checker": f"{verdict.checker} {verdict.checker_version}",
+            }
+            for index, verdict in entry.verdicts
+        ],
+    }
+
+
+@log_app.command()
+def export(
+    format: Annotated[str, typer.Option(help="jsonl or csv.")] = "jsonl",
+) -> None:
+    """The whole log on standard output, newest first."""
+    if format not in ("jsonl", "csv"):
+        typer.echo("--format is jsonl or csv.", err=True)
+        raise typer.Exit(2)
+    writer: csv.DictWriter[str] | None = None
+    for entry in _all():
+        row = as_json(entry)
+        if format == "jsonl":
+            typer.echo(json.dumps(row))
+            continue
+        row = {k: json.dumps(v) if isinstance(v, list) else v for k, v in row.items()}
+        if writer is None:
+            writer = csv.DictWriter(sys.stdout, list(row))
+            writer.writeheader()
+        writer.writerow(row)
+
+
+def _all() -> Iterator[LogEntry]:
+    from storage import log
+
+    _, database = _open()
+    before = None
+    while True:
+        with database.read() as session:
+            entries = log.page(session, limit=500, before=before)
+        if not entries:
+            return
+        yield from entries
+        before = (entries[-1].created_at, entries[-1].job_id)
+
+
+@review_app.command()
+def allow(job: JobArgument) -> None:
+    """Show what was held."""
+    from storage import review
+    from storage.blobs import open_blobs
+
+    with _job(job, write=True) as (session, entry, settings, database):
+        try:
+            hashes = review.allow(session, entry.job_id, by=getpass.getuser(), now=database.clock())
+        except PermissionError as error:
+            typer.echo(str(error), err=True)
+            raise typer.Exit(1) from None
+    for sha256 in hashes:
+        open_blobs(settings).move(sha256, to_kept_apart=False)
+    typer.echo("Allowed; the message in the chat follows.")
+
+
+@review_app.command()
+def remove(job: JobArgument) -> None:
+    """Take the message down; the log keeps the request."""
+    from storage import review
+    from storage.blobs import open_blobs
+
+    with _job(job, write=True) as (session, entry, settings, database):
+        hashes = review.remove(session, entry.job_id, by=getpass.getuser(), now=database.clock())
+    for sha256 in hashes:
+        open_blobs(settings).move(sha256, to_kept_apart=True)
+    typer.echo("Removed; the message in the chat goes away.")
+
+
+@review_app.command()
+def ban(job: JobArgument) -> None:
+    """Keep who asked for this from asking for more."""
+    from storage import review
+
+    with _job(job, write=True) as (session, entry, _, database):
+        user = review.ban(session, entry.job_id, by=getpass.getuser(), now=database.clock())
+    typer.echo(f"{entry.place.platform} user {user} is banned.")
+
+
+@review_app.command()
+def unban(
+    platform: Annotated[str, typer.Argument(help="discord, slack or terminal.")],
+    user: Annotated[str, typer.Argument(help="The user id as `easel log show` has it.")],
+) -> None:
+    """Let somebody ask again."""
+    from storage import review
+
+    _, database = _open()
+    with database.write() as session:
+        if not review.unban(session, platform, user):
+            typer.echo("This person is not banned.", err=True)
+            raise typer.Exit(1)
+    typer.echo("They may ask again.")

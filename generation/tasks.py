@@ -1,0 +1,97 @@
+"""The Celery side of a worker process: the task that a ring starts, and signs of life."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import threading
+from functools import cache
+from typing import Any
+
+import structlog
+from celery import shared_task
+from celery.signals import setup_logging, worker_init, worker_ready, worker_shutting_down
+from sqlalchemy.exc import OperationalError
+
+from generation.engine import Engine
+from generation.pipeline import resolve_device
+from generation.safety import load_checkers
+from generation.worker import Worker
+from storage import doorbell, logs, places
+from storage.blobs import open_blobs
+from storage.catalog import load_catalog
+from storage.database import connect
+from storage.settings import Settings
+
+SIGN_OF_LIFE_SECONDS = 5.0
+log = structlog.get_logger()
+
+
+@cache
+def worker() -> Worker:
+    """The one worker of this process, made when Celery starts it."""
+    settings = Settings()
+    catalog = load_catalog(settings)
+    device = resolve_device(settings.device)
+    return Worker(
+        name=f"{socket.gethostname()}:{os.getpid()}",
+        models=settings.worker_models or tuple(catalog.models),
+        settings=settings,
+        catalog=catalog,
+        database=connect(settings),
+        blobs=open_blobs(settings),
+        engine=Engine(catalog, device=device, max_loaded=settings.max_loaded_models),
+        # The device belongs to the engine alone, so the checkers look with the processor.
+        checkers=load_checkers(settings.safety_checkers, "cpu"),
+    )
+
+
+@shared_task(name=doorbell.TASK, ignore_result=True)
+def generate(_trace: str) -> None:
+    """There is work for a model of this worker, not necessarily the job rung for."""
+    worker().work()
+
+
+@setup_logging.connect
+def _log(**_: Any) -> None:
+    logs.configure(Settings())
+
+
+@worker_init.connect
+def _make(**_: Any) -> None:
+    # A chat token has no business in a process that runs models.
+    os.environ.pop("EASEL_DISCORD_TOKEN", None)
+    worker()
+
+
+@worker_ready.connect
+def _start(**_: Any) -> None:
+    it = worker()
+    first = it.settings.default_model
+    it.engine.warm(first if first in it.models else it.models[0])
+    threading.Thread(target=_live, name="signs of life", daemon=True).start()
+
+
+@worker_shutting_down.connect
+def _drain(**_: Any) -> None:
+    worker().draining.set()
+
+
+def _live() -> None:
+    """Say that this worker is there, until it is not; end when the parent that wanted it has."""
+    it = worker()
+    parent = int(os.environ.get("EASEL_PARENT_PID", "0"))
+    while True:
+        try:
+            with it.database.write() as session:
+                if it.draining.is_set():
+                    places.worker_gone(session, it.name)
+                    return
+                now = it.database.clock()
+                places.worker_seen(session, it.name, it.models, it.engine.loaded, now)
+        except OperationalError as error:
+            log.warning("worker.sign_of_life", error=type(error).__name__)
+        if parent and os.getppid() != parent:
+            os.kill(os.getpid(), signal.SIGTERM)
+        it.draining.wait(SIGN_OF_LIFE_SECONDS)

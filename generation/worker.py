@@ -1,0 +1,224 @@
+"""Stations 5 to 7 for one ring: claim, step, judge, seal, finish."""
+
+from __future__ import annotations
+
+import io
+import threading
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import TypeVar
+
+import structlog
+import torch
+from PIL import Image
+from sqlalchemy.exc import OperationalError
+from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_exponential
+
+from generation.engine import Drawn, Engine, Stopped
+from generation.heart import Heart
+from generation.provenance import encode_and_seal
+from generation.safety import Checker, judge
+from generation.weights import ModelUnavailable
+from storage import jobs, leases
+from storage.blobs import Blobs
+from storage.catalog import Catalog
+from storage.database import Database
+from storage.domain import (
+    Cancelled,
+    Decision,
+    Failed,
+    GenerationJob,
+    Made,
+    Outcome,
+    Picture,
+    Refused,
+    Subject,
+    Verdict,
+    worst,
+)
+from storage.domain.job import FailureReason
+from storage.settings import Settings
+
+log = structlog.get_logger()
+T = TypeVar("T")
+
+# Longer than a database takes to come back; a lease that ran out meanwhile is refused by the fence.
+persistent = retry(
+    retry=retry_if_exception_type(OperationalError),
+    wait=wait_exponential(multiplier=0.1, max=2),
+    stop=stop_after_delay(60),
+    reraise=True,
+)
+
+
+class Worker:
+    """What a worker process is made of. `work` may run in several threads."""
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        models: Sequence[str],
+        settings: Settings,
+        catalog: Catalog,
+        database: Database,
+        blobs: Blobs,
+        engine: Engine,
+        checkers: Sequence[Checker],
+    ) -> None:
+        self.name = name
+        self.models = tuple(models)
+        self.settings = settings
+        self.catalog = catalog
+        self.database = database
+        self.blobs = blobs
+        self.engine = engine
+        self.checkers = tuple(checkers)
+        self.draining = threading.Event()
+
+    def work(self) -> bool:
+        """Claim the fairest job and finish it. False when there was none."""
+        job = None if self.draining.is_set() else self._claim()
+        if job is None:
+            return False
+        log.info("job.claimed", job=str(job.id), attempt=job.attempt.number)
+        with Heart(job, self.settings, self.database, self.draining) as heart:
+            outcome = self._outcome(job, heart)
+        if outcome is None:
+            self._release(job, heart)
+        else:
+            self._finish(job, outcome)
+        return True
+
+    @persistent
+    def _claim(self) -> GenerationJob | None:
+        with self.database.write() as session:
+            return leases.claim(
+                session,
+                self.models,
+                worker=self.name,
+                lease=timedelta(seconds=self.settings.lease_seconds),
+                max_attempts=self.settings.max_attempts,
+                now=self.database.clock(),
+            )
+
+    def _outcome(self, job: GenerationJob, heart: Heart) -> Outcome | None:
+        """How it ended; None when it did not, because the job is not ours or we are leaving."""
+        try:
+            return self._draw(job, heart)
+        except Stopped:
+            return Cancelled() if heart.cancelled and not heart.lost else None
+        except FileNotFoundError:
+            return Failed(reason=FailureReason.REFERENCE_MISSING)
+        except ModelUnavailable as error:
+            log.error("job.model", job=str(job.id), model=job.request.model, reason=str(error))
+            return Failed(reason=FailureReason.MODEL_UNAVAILABLE)
+        except torch.OutOfMemoryError:
+            return Failed(reason=FailureReason.OUT_OF_MEMORY)
+        except Exception as error:
+            # Messages of deeper libraries may quote the prompt, so only the type is logged.
+            log.error("job.error", job=str(job.id), error=type(error).__name__)
+            return Failed(reason=FailureReason.ERROR)
+
+    def _draw(self, job: GenerationJob, heart: Heart) -> Outcome:
+        reference = mask = None
+        if job.request.reference is not None:
+            reference = self._load(job.request.reference.sha256)
+            if job.request.reference.mask_sha256 is not None:
+                mask = self._load(job.request.reference.mask_sha256)
+            [verdicts] = self._judge([reference], job, Subject.REFERENCE)
+            verdict = worst(verdicts)
+            if verdict.decision in (Decision.HOLD, Decision.BLOCK):
+                return Refused(verdict=verdict)
+        future = self.engine.draw(
+            job.request, reference=reference, mask=mask, progress=heart.progress
+        )
+        drawn = future.result()
+        heart.finishing()
+        return self._seal(job, drawn)
+
+    def _load(self, sha256: str) -> Image.Image:
+        with Image.open(io.BytesIO(self.blobs.get(sha256)), formats=["PNG"]) as image:
+            image.load()
+            return image
+
+    def _judge(
+        self, images: Sequence[Image.Image], job: GenerationJob, subject: Subject
+    ) -> list[list[Verdict]]:
+        return judge(
+            images,
+            subject=subject,
+            checkers=self.checkers,
+            thresholds=self.settings.thresholds_for(age_restricted=job.place.age_restricted),
+            prompt_labels=job.prompt_labels,
+        )
+
+    def _seal(self, job: GenerationJob, drawn: Drawn) -> Made:
+        """Judge, encode and store; what is held or blocked is kept apart from the rest."""
+        pictures = []
+        judged = self._judge(drawn.pictures, job, Subject.OUTPUT)
+        for index, (image, verdicts) in enumerate(zip(drawn.pictures, judged, strict=True)):
+            seed = job.request.seed + index
+            sealed = encode_and_seal(
+                image,
+                parameters=self._parameters(job, drawn, seed),
+                limit_bytes=job.place.upload_limit_bytes,
+                display_scale=self.catalog.models[job.request.model].display_scale,
+            )
+            hidden = worst(verdicts).decision in (Decision.HOLD, Decision.BLOCK)
+            self.blobs.put(sealed.data, kept_apart=hidden)
+            pictures.append(
+                Picture(
+                    index=index,
+                    seed=seed,
+                    sha256=sealed.sha256,
+                    media_type=sealed.media_type,
+                    width=sealed.width,
+                    height=sealed.height,
+                    size_bytes=len(sealed.data),
+                    verdicts=tuple(verdicts),
+                )
+            )
+        return Made(
+            pictures=tuple(pictures),
+            model_revision=drawn.model_revision,
+            device_seconds=drawn.device_seconds,
+        )
+
+    def _parameters(
+        self, job: GenerationJob, drawn: Drawn, seed: int
+    ) -> dict[str, str | int | float]:
+        request = job.request
+        parameters: dict[str, str | int | float] = {
+            "prompt": request.prompt,
+            "negative_prompt": request.negative_prompt,
+            "model": request.model,
+            "model_revision": drawn.model_revision,
+            "style": request.style or "",
+            "seed": seed,
+            "steps": request.steps,
+            "guidance_scale": request.guidance_scale,
+            "scheduler": request.scheduler or "",
+            "width": request.width,
+            "height": request.height,
+            "mode": request.mode,
+        }
+        if request.reference is not None:
+            parameters["strength"] = request.reference.strength
+            parameters["reference_sha256"] = request.reference.sha256
+        return {name: value for name, value in parameters.items() if value != ""}
+
+    @persistent
+    def _finish(self, job: GenerationJob, outcome: Outcome) -> None:
+        with self.database.write() as session:
+            written = jobs.finish(session, job, outcome, self.database.clock())
+        log.info("job.finished", job=str(job.id), outcome=type(outcome).__name__, written=written)
+
+    @persistent
+    def _release(self, job: GenerationJob, heart: Heart) -> None:
+        if heart.lost:
+            log.info("job.lost", job=str(job.id), attempt=job.attempt.number)
+            return
+        with self.database.write() as session:
+            leases.release(session, job, self.database.clock())
+        log.info("job.released", job=str(job.id))

@@ -1,0 +1,175 @@
+"""The catalog: models, LoRAs and styles, with licences, hashes and names known. No torch here.
+
+A catalog file is TOML:
+
+    [models.dreams]
+    source = "stabilityai/sdxl-turbo"     # a diffusers folder or hub id
+    revision = "f4b0486b498f84668e828044de1d0c8ba486e05b"
+    licence = "…"
+    width = 512
+    height = 512
+    steps = 2
+    guidance_scale = 0.0
+
+    [loras.ink]
+    source = "/srv/loras/ink.safetensors"
+    models = ["dreams"]
+
+    [styles.sticker]
+    suffix = ", die-cut sticker, white border"
+    negative = "photo"
+"""
+
+import json
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from storage.domain import ImageRequest
+from storage.settings import Settings
+
+BUILTIN = "builtin"
+
+
+class _Entry(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ModelEntry(_Entry):
+    source: str = Field(min_length=1)
+    """A folder in diffusers layout, or a hub id."""
+    revision: str | None = None
+    variant: str | None = None
+    """Which weight files, for example "fp16"."""
+    licence: str = ""
+    sha256: dict[str, str] = Field(default_factory=dict)
+    """Per weight file, relative to the folder; a mismatch keeps the model from loading."""
+    width: int = Field(512, ge=16, le=4096)
+    height: int = Field(512, ge=16, le=4096)
+    """Default size in pixels; aspects keep its area."""
+    size_multiple: int = Field(8, ge=1)
+    """Width and height must divide by this."""
+    steps: int = Field(30, ge=1)
+    max_steps: int = Field(100, ge=1)
+    guidance_scale: float = Field(7.0, ge=0)
+    max_guidance_scale: float = Field(20.0, ge=0)
+    scheduler: str | None = None
+    """A name of `generation.pipeline.SCHEDULERS`; None is the model's own."""
+    display_scale: int = Field(1, ge=1, le=8)
+    """Small models' pictures are shown enlarged this many times (Lanczos)."""
+    names: tuple[str, ...] = ()
+    """If not empty, the only things that the model knows: autocomplete and an honest hint."""
+
+    def size(self, aspect: tuple[int, int]) -> tuple[int, int]:
+        """Width and height of `aspect` with the default size's area, in whole multiples."""
+        area, ratio = self.width * self.height, aspect[0] / aspect[1]
+        unit = self.size_multiple
+        width = max(unit, round((area * ratio) ** 0.5 / unit) * unit)
+        height = max(unit, round((area / ratio) ** 0.5 / unit) * unit)
+        return width, height
+
+
+class LoraEntry(_Entry):
+    source: str = Field(min_length=1)
+    """A `.safetensors` file, or a hub id."""
+    models: tuple[str, ...] = Field(min_length=1)
+    weight: float = 1.0
+    licence: str = ""
+
+
+class StyleEntry(_Entry):
+    suffix: str = ""
+    negative: str = ""
+    lora: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Styled:
+    prompt: str
+    negative_prompt: str
+    loras: tuple[tuple[str, float], ...]
+    """Names and weights."""
+
+
+class Catalog(_Entry):
+    models: Mapping[str, ModelEntry]
+    loras: Mapping[str, LoraEntry] = Field(default_factory=dict)
+    styles: Mapping[str, StyleEntry] = Field(default_factory=dict)
+
+    def styled(self, request: ImageRequest) -> Styled:
+        """What the model is asked, with the request's style written out."""
+        style = self.styles.get(request.style or "", StyleEntry())
+        negatives = (request.negative_prompt, style.negative)
+        lora = self.loras.get(style.lora or "")
+        fits = lora is not None and request.model in lora.models
+        return Styled(
+            prompt=request.prompt + style.suffix,
+            negative_prompt=", ".join(part for part in negatives if part),
+            loras=((style.lora, lora.weight),) if lora and style.lora and fits else (),
+        )
+
+
+def _builtin_folder() -> Path:
+    return Path(__file__).parents[1] / "generation" / "builtin" / "model"
+
+
+@cache
+def builtin_names() -> Mapping[str, tuple[str, ...]]:
+    """What the embedded model can draw, per language; index i is the same thing in each."""
+    text = (_builtin_folder() / "names.json").read_text(encoding="utf-8")
+    return {language: tuple(names) for language, names in json.loads(text).items()}
+
+
+@cache
+def _builtin() -> ModelEntry:
+    names = tuple(dict.fromkeys(name for group in builtin_names().values() for name in group))
+    return ModelEntry(
+        source=str(_builtin_folder()),
+        licence="Apache-2.0 (data: see the model card)",
+        width=64,
+        height=64,
+        steps=12,
+        max_steps=50,
+        guidance_scale=3.0,
+        max_guidance_scale=12.0,
+        display_scale=4,
+        names=names,
+    )
+
+
+_STYLES = {
+    "photo": StyleEntry(suffix=", photograph, natural light", negative="drawing, cartoon"),
+    "sketch": StyleEntry(suffix=", pencil sketch on paper", negative="photograph, colour"),
+    "watercolour": StyleEntry(suffix=", watercolour painting", negative="photograph"),
+    "sticker": StyleEntry(suffix=", die-cut sticker, white border", negative="photograph"),
+}
+
+
+def load_catalog(settings: Settings) -> Catalog:
+    """The embedded model and styles plus what the operator's file adds or replaces.
+
+    Raises pydantic.ValidationError or tomllib.TOMLDecodeError when the file is wrong, and
+    ValueError when the default model or a LoRA's model is not in it.
+    """
+    added = tomllib.loads(settings.catalog.read_text("utf-8")) if settings.catalog else {}
+    catalog = Catalog.model_validate(
+        {
+            **added,
+            "models": {BUILTIN: _builtin(), **added.get("models", {})},
+            "styles": {**_STYLES, **added.get("styles", {})},
+        }
+    )
+    known = catalog.models.keys()
+    wanted = [settings.default_model, *settings.worker_models]
+    wanted += [model for lora in catalog.loras.values() for model in lora.models]
+    for name in wanted:
+        if name not in known:
+            raise ValueError(f"model {name!r} is not in the catalog; it has {', '.join(known)}")
+    for name, style in catalog.styles.items():
+        if style.lora and style.lora not in catalog.loras:
+            raise ValueError(f"style {name!r} names the LoRA {style.lora!r}, which is not there")
+    return catalog

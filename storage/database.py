@@ -1,0 +1,87 @@
+"""The connection to SQLite or PostgreSQL, and the one clock."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Engine, create_engine, event, make_url, text
+from sqlalchemy.orm import Session
+
+from storage.settings import Settings
+
+Clock = Callable[[], datetime]
+
+BUSY_TIMEOUT_MS = 5_000
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Database:
+    """Hands out transactions. Leases are compared by `clock` of the process that asks: a clock
+    that is off costs speed only, since the attempt number fences every write."""
+
+    def __init__(self, url: str, clock: Clock = utc_now) -> None:
+        self.clock = clock
+        parsed = make_url(url)
+        self.is_sqlite = parsed.get_backend_name() == "sqlite"
+        if self.is_sqlite:
+            if parsed.database:
+                Path(parsed.database).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self.engine = create_engine(
+                parsed, connect_args={"check_same_thread": False}, hide_parameters=True
+            )
+            _speak_sqlite(self.engine)
+        else:
+            if parsed.drivername == "postgresql":
+                parsed = parsed.set(drivername="postgresql+psycopg")
+            self.engine = create_engine(
+                parsed, pool_pre_ping=True, pool_size=10, hide_parameters=True
+            )
+        self._reader = self.engine.execution_options(easel_read_only=True)
+
+    @contextmanager
+    def write(self) -> Iterator[Session]:
+        """One transaction. On SQLite it takes the write lock at once (BEGIN IMMEDIATE), so a
+        read followed by an update cannot lose somebody else's update."""
+        with Session(self.engine, expire_on_commit=False) as session, session.begin():
+            yield session
+
+    @contextmanager
+    def read(self) -> Iterator[Session]:
+        with Session(self._reader, expire_on_commit=False) as session, session.begin():
+            yield session
+
+    def lock(self, session: Session, name: str) -> None:
+        """Let transactions of the same name run one after the other, until commit."""
+        if not self.is_sqlite:
+            session.execute(text("select pg_advisory_xact_lock(hashtext(:name))"), {"name": name})
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+
+def connect(settings: Settings, clock: Clock = utc_now) -> Database:
+    return Database(settings.resolved_database_url, clock)
+
+
+def _speak_sqlite(engine: Engine) -> None:
+    @event.listens_for(engine, "connect")
+    def configure(connection: Any, _record: object) -> None:
+        connection.isolation_level = None
+        for pragma in (
+            "journal_mode=WAL",
+            "synchronous=NORMAL",
+            "foreign_keys=ON",
+            f"busy_timeout={BUSY_TIMEOUT_MS}",
+            "secure_delete=ON",
+        ):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Any) -> None:
+        read_only = connection.get_execution_options().get("easel_read_only", False)
+        connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")

@@ -1,0 +1,127 @@
+"""What a worker does: a claimed job, its attempt, its steps and how it ended."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+from storage.domain.policy import Verdict, worst
+from storage.domain.request import ImageRequest, Place
+
+
+class JobState(StrEnum):
+    WAITING = "waiting"
+    RUNNING = "running"
+    MADE = "made"
+    REFUSED = "refused"
+    CANCELLED = "cancelled"
+    FAILED = "failed"
+
+    @property
+    def finished(self) -> bool:
+        return self not in (JobState.WAITING, JobState.RUNNING)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attempt:
+    """One try at a job. `number` is the fence: only the newest attempt may write."""
+
+    number: int
+    worker: str
+    lease_until: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class GenerationJob:
+    """What the worker gets to know: no person, no conversation."""
+
+    id: UUID
+    attempt: Attempt
+    request: ImageRequest
+    place: Place
+    prompt_labels: frozenset[str] = frozenset()
+    """What the text check found without refusing, for the policy on the output."""
+
+
+class Phase(StrEnum):
+    LOADING = "loading"
+    DRAWING = "drawing"
+    FINISHING = "finishing"
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepReport:
+    """How far a running job is."""
+
+    phase: Phase
+    step: int = 0
+    """Denoising steps done, over all pictures of the job."""
+    steps: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Picture:
+    """One encoded, sealed and stored picture, with what the checkers said."""
+
+    index: int
+    seed: int
+    sha256: str
+    media_type: str
+    width: int
+    height: int
+    size_bytes: int
+    verdicts: tuple[Verdict, ...]
+    """One per checker."""
+
+    @property
+    def verdict(self) -> Verdict:
+        return worst(self.verdicts)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Made:
+    """Pictures were drawn; each has its own verdict, so some may be held or blocked."""
+
+    pictures: tuple[Picture, ...]
+    model_revision: str
+    device_seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Refused:
+    verdict: Verdict
+    """On the prompt or the reference; pictures carry their own in `Made`."""
+    device_seconds: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cancelled:
+    device_seconds: float = 0.0
+
+
+class FailureReason(StrEnum):
+    CRASHED = "crashed"
+    """Its worker died too often."""
+    MODEL_UNAVAILABLE = "model_unavailable"
+    OUT_OF_MEMORY = "out_of_memory"
+    REFERENCE_MISSING = "reference_missing"
+    ERROR = "error"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failed:
+    reason: FailureReason
+    device_seconds: float = 0.0
+
+
+Outcome = Made | Refused | Cancelled | Failed
+
+
+@dataclass(frozen=True, kw_only=True)
+class UsageEntry:
+    """What one job cost; kept without the person's name after `forget`."""
+
+    job_id: UUID
+    pictures: int
+    device_seconds: float
+    queue_seconds: float

@@ -1,0 +1,174 @@
+"""What somebody asks for: from the raw command that an adapter heard to an ImageRequest."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class Platform(StrEnum):
+    DISCORD = "discord"
+    SLACK = "slack"
+    TERMINAL = "terminal"
+
+
+class Mode(StrEnum):
+    TEXT_TO_IMAGE = "text_to_image"
+    IMAGE_TO_IMAGE = "image_to_image"
+    INPAINT = "inpaint"
+
+
+class ReferenceUse(StrEnum):
+    RESTYLE = "restyle"
+    """Image to image: the whole reference is redrawn, as far as `strength` allows."""
+    EDIT = "edit"
+    """Inpaint: only what is white in the mask is repainted."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EventKey:
+    """The platform's own name for one event; the same key is the same request (LIMITS.md)."""
+
+    platform: Platform
+    kind: str
+    id: str
+    workspace_id: str = ""
+    enterprise_id: str = ""
+
+    def __str__(self) -> str:
+        parts = (self.platform, self.enterprise_id, self.workspace_id, self.kind, self.id)
+        return ":".join(parts)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Requester:
+    platform: Platform
+    user_id: str
+    locale: str = "en"
+    """One of "en", "fr", "es"."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where the picture will be shown."""
+
+    platform: Platform
+    channel_id: str = ""
+    workspace_id: str = ""
+    """Discord guild or Slack workspace; empty in direct messages and in the shell."""
+    enterprise_id: str = ""
+    thread_id: str = ""
+    age_restricted: bool = False
+    upload_limit_bytes: int = 10 * 1024 * 1024
+    """Largest file that may be posted here; 10 MiB is Discord's default."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attached:
+    """A file that came with the command; `read` fetches its bytes from the platform."""
+
+    name: str
+    size_bytes: int
+    read: Callable[[], Awaitable[bytes]] = field(compare=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Linked:
+    """`{image: https://…}` in the prompt."""
+
+    url: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kept:
+    """A picture that is in the blob store already: an earlier result used as reference."""
+
+    sha256: str
+
+
+Source = Attached | Linked | Kept
+
+
+@dataclass(frozen=True, kw_only=True)
+class RawCommand:
+    """What an adapter heard, before the grammar.
+
+    `options` are typed by the platform and win over flags in `text`. Keys: negative, strength,
+    seed, steps, guidance, aspect, count, style, model, private, use.
+    """
+
+    event: EventKey
+    requester: Requester
+    place: Place
+    text: str
+    options: Mapping[str, str | int | float | bool] = field(default_factory=dict)
+    reference: Source | None = None
+    mask: Source | None = None
+    parent_sha256: str | None = None
+    """The picture whose button was pressed (again, vary, enlarge)."""
+    press: str = ""
+    """Names a button press, so that a second press within 2 s is the same request."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Complaint:
+    """Why a command cannot be taken, and what to type instead: an English sentence that
+    `bot.i18n.say(locale, complaint.text, **complaint.values)` shows in the person's language."""
+
+    text: str
+    values: Mapping[str, str | int | float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reference:
+    """A reference image, decoded, re-encoded as PNG and stored under its hash."""
+
+    sha256: str
+    use: ReferenceUse
+    strength: float
+    """0 to 1: how far the picture may move away from the reference (diffusers' `strength`)."""
+    mask_sha256: str | None = None
+    """PNG, mode L, of the reference's size; white is repainted. Present when `use` is edit."""
+
+    def __post_init__(self) -> None:
+        if not 0.0 < self.strength <= 1.0:
+            raise ValueError(f"strength is above 0 and at most 1, not {self.strength}")
+        if (self.use is ReferenceUse.EDIT) != (self.mask_sha256 is not None):
+            raise ValueError("an edit has a mask, a restyle has none")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageRequest:
+    """One request with every choice made: nothing is left for the worker to guess."""
+
+    prompt: str
+    """May hold `(word:1.3)` weights; flags, minus groups and links are taken out."""
+    negative_prompt: str = ""
+    model: str
+    """A name of the catalog."""
+    style: str | None = None
+    width: int
+    """Pixels that the pipeline is asked for."""
+    height: int
+    steps: int
+    guidance_scale: float
+    scheduler: str | None = None
+    """A name of `generation.pipeline.SCHEDULERS`; None is the model's own."""
+    seed: int
+    """Of the first picture; picture i has seed + i."""
+    count: int = 1
+    private: bool = False
+    source: Source | None = field(default=None, compare=False)
+    """Where the reference is to be had, until `reference` says what it is."""
+    mask_source: Source | None = field(default=None, compare=False)
+    use: ReferenceUse | None = None
+    strength: float = 0.6
+    reference: Reference | None = None
+    parent_sha256: str | None = None
+
+    @property
+    def mode(self) -> Mode:
+        if self.reference is None:
+            return Mode.TEXT_TO_IMAGE
+        if self.reference.use is ReferenceUse.EDIT:
+            return Mode.INPAINT
+        return Mode.IMAGE_TO_IMAGE

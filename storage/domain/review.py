@@ -1,0 +1,30 @@
+"""What moderators are asked to look at."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+
+class ReviewKind(StrEnum):
+    HOLD = "hold"
+    """A verdict kept the picture back."""
+    REPORT = "report"
+    """Somebody in the conversation pressed Report."""
+    RESTRICTED = "restricted"
+    """The floor: sexual content with a sign of a minor. Shown to few, never allowed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Review:
+    id: UUID
+    job_id: UUID
+    kind: ReviewKind
+    picture_sha256: str | None
+    """None when the prompt or a reference is at issue."""
+    opened_at: datetime
+    opened_by: str = ""
+    """Platform user id of who reported; empty for a hold."""
+    decision: str | None = None
+    decided_at: datetime | None = None
+    decided_by: str = ""

@@ -1,0 +1,105 @@
+"""The doorbell: the one Celery app. A message says that there is work for a model, no more.
+
+The database is the truth; a ring that is lost, late or repeated changes nothing but speed.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from celery import Celery
+from kombu import Queue
+
+from storage.catalog import load_catalog
+from storage.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+TASK = "easel.generate"
+
+
+def queue_name(model: str) -> str:
+    return f"easel.{model}"
+
+
+def create_app(settings: Settings, models: Sequence[str]) -> Celery:
+    """An ordinary Celery app, one queue for each model, without a result backend."""
+    app = Celery("easel", set_as_current=False)
+    queues = tuple(Queue(queue_name(model)) for model in models)
+    app.conf.update(
+        broker_url=settings.resolved_broker_url,
+        broker_transport_options=_transport_options(settings),
+        broker_connection_retry_on_startup=True,
+        imports=("generation.tasks",),
+        task_queues=queues,
+        task_default_queue=queues[0].name,
+        task_create_missing_queues=True,
+        task_ignore_result=True,
+        task_acks_late=False,
+        worker_prefetch_multiplier=1,
+        worker_hijack_root_logger=False,
+        worker_send_task_events=False,
+        task_serializer="json",
+        accept_content=["json"],
+        result_backend=None,
+    )
+    return app
+
+
+def _transport_options(settings: Settings) -> dict[str, Any]:
+    url = settings.resolved_broker_url
+    if url.startswith("filesystem"):
+        folder = settings.data_folder / "broker"
+        for name in ("messages", "control"):
+            (folder / name).mkdir(parents=True, exist_ok=True, mode=0o700)
+        return {
+            "data_folder_in": str(folder / "messages"),
+            "data_folder_out": str(folder / "messages"),
+            "control_folder": str(folder / "control"),
+            "polling_interval": 0.01,
+        }
+    if url.startswith(("redis", "rediss")):
+        return {"visibility_timeout": 3600}
+    return {}
+
+
+def ring(app: Celery, model: str, trace: UUID) -> None:
+    """Say that there is work for `model`. `trace` is for finding the ring in logs only.
+
+    Raises kombu.exceptions.OperationalError when the broker does not answer; the reaper rings
+    again for whatever nobody has heard.
+    """
+    app.send_task(
+        TASK,
+        args=(str(trace),),
+        queue=queue_name(model),
+        retry=False,
+        ignore_result=True,
+        argsrepr="()",
+        kwargsrepr="{}",
+    )
+
+
+def clear_embedded(folder: Path) -> None:
+    """Throw away the rings of a data folder whose processes have all ended: the reaper rings
+    again, and old control messages would greet the next worker."""
+    for path in (folder / "broker").glob("*/*"):
+        path.unlink(missing_ok=True)
+
+
+@cache
+def _default_app() -> Celery:
+    settings = Settings()
+    models = settings.worker_models or tuple(load_catalog(settings).models)
+    return create_app(settings, models)
+
+
+def __getattr__(name: str) -> Any:
+    """`celery -A storage.doorbell …` looks for `app`; only then the settings are read."""
+    if name in ("app", "celery"):
+        return _default_app()
+    raise AttributeError(name)

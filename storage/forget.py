@@ -1,0 +1,141 @@
+"""Forgetting a person: what they typed, brought and got goes; anonymous counters stay."""
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Select, delete, or_, select, update
+from sqlalchemy.orm import Session
+
+from storage import deliveries
+from storage.blobs import Blobs
+from storage.domain import JobState, Platform
+from storage.domain.policy import Decision
+from storage.tables import (
+    BanRow,
+    Base,
+    JobRow,
+    PictureRow,
+    RequestRow,
+    ReviewRow,
+    UsageRow,
+    VerdictRow,
+)
+
+
+def forget_person(session: Session, platform: Platform, user_id: str, now: datetime) -> list[str]:
+    """Empty this person's rows, take their messages down, and name the blobs that nobody else
+    refers to: delete those after the commit (the orphan sweep catches what a crash leaves)."""
+    mine = select(RequestRow.id).where(
+        RequestRow.platform == platform, RequestRow.user_id == user_id
+    )
+    jobs = select(JobRow.id).where(JobRow.request_id.in_(mine))
+    hashes = _hashes(session, platform, user_id)
+    for job_id in session.scalars(jobs).all():
+        job = session.get_one(JobRow, job_id)
+        if not JobState(job.state).finished:
+            job.state, job.finished_at, job.cancel_requested = JobState.CANCELLED, now, True
+        deliveries.desire(session, job_id, removed=True)
+    session.execute(delete(VerdictRow).where(VerdictRow.job_id.in_(jobs)))
+    session.execute(delete(ReviewRow).where(ReviewRow.job_id.in_(jobs)))
+    session.execute(delete(PictureRow).where(PictureRow.job_id.in_(jobs)))
+    person = (UsageRow.platform == platform, UsageRow.user_id == user_id)
+    session.execute(update(UsageRow).where(*person).values(user_id=""))
+    session.execute(
+        update(RequestRow)
+        .where(RequestRow.platform == platform, RequestRow.user_id == user_id)
+        .values(
+            user_id="",
+            prompt="",
+            negative_prompt="",
+            prompt_labels=[],
+            press="",
+            seed=0,
+            reference_sha256=None,
+            mask_sha256=None,
+            parent_sha256=None,
+        )
+        .execution_options(synchronize_session=False)
+    )
+    return [sha256 for sha256 in hashes if not is_used(session, sha256)]
+
+
+def export_person(session: Session, platform: Platform, user_id: str) -> dict[str, object]:
+    """Everything that is stored about this person, ready for JSON; pictures by their hash."""
+    mine = select(RequestRow.id).where(
+        RequestRow.platform == platform, RequestRow.user_id == user_id
+    )
+    jobs = select(JobRow.id).where(JobRow.request_id.in_(mine))
+    reviews = or_(
+        ReviewRow.job_id.in_(jobs),
+        ReviewRow.opened_by == user_id,
+    )
+    queries: dict[str, Select[Any]] = {
+        "requests": select(RequestRow).where(RequestRow.id.in_(mine)),
+        "jobs": select(JobRow).where(JobRow.id.in_(jobs)),
+        "pictures": select(PictureRow).where(PictureRow.job_id.in_(jobs)),
+        "verdicts": select(VerdictRow).where(VerdictRow.job_id.in_(jobs)),
+        "usage": select(UsageRow).where(UsageRow.platform == platform, UsageRow.user_id == user_id),
+        "reviews": select(ReviewRow).where(reviews),
+        "bans": select(BanRow).where(BanRow.platform == platform, BanRow.user_id == user_id),
+    }
+    return {name: [_plain(row) for row in session.scalars(q)] for name, q in queries.items()}
+
+
+def _plain(row: Base) -> dict[str, object]:
+    values = {name: getattr(row, name) for name in row.__mapper__.columns.keys()}  # noqa: SIM118
+    simple = (str, int, float, bool, list, dict, type(None))
+    return {name: v if isinstance(v, simple) else str(v) for name, v in values.items()}
+
+
+def _hashes(session: Session, platform: Platform, user_id: str) -> set[str]:
+    person = (RequestRow.platform == platform, RequestRow.user_id == user_id)
+    found: set[str] = set()
+    for row in session.scalars(select(RequestRow).where(*person)):
+        found.update(h for h in (row.reference_sha256, row.mask_sha256) if h)
+    found.update(
+        session.scalars(
+            select(PictureRow.sha256)
+            .join(JobRow, JobRow.id == PictureRow.job_id)
+            .join(RequestRow, RequestRow.id == JobRow.request_id)
+            .where(*person)
+        )
+    )
+    return found
+
+
+def is_used(session: Session, sha256: str) -> bool:
+    """Whether any request or picture still refers to these pixels."""
+    picture = select(PictureRow.sha256).where(
+        PictureRow.sha256 == sha256, PictureRow.removed_at.is_(None)
+    )
+    request = select(RequestRow.id).where(
+        or_(RequestRow.reference_sha256 == sha256, RequestRow.mask_sha256 == sha256)
+    )
+    return (
+        session.scalar(picture.limit(1)) is not None or session.scalar(request.limit(1)) is not None
+    )
+
+
+def expire_blocked(session: Session, *, older_than: timedelta, now: datetime) -> list[str]:
+    """Blocked pictures are kept for moderators for a limited time; then their pixels go, the
+    row stays. Returns the hashes to delete."""
+    rows = session.scalars(
+        select(PictureRow)
+        .join(JobRow, JobRow.id == PictureRow.job_id)
+        .where(
+            PictureRow.decision == Decision.BLOCK,
+            PictureRow.removed_at.is_(None),
+            JobRow.finished_at < now - older_than,
+        )
+        .limit(100)
+    ).all()
+    for row in rows:
+        row.removed_at = now
+    session.flush()
+    return [row.sha256 for row in rows if not is_used(session, row.sha256)]
+
+
+def delete_blobs(blobs: Blobs, hashes: Iterable[str]) -> None:
+    for sha256 in hashes:
+        blobs.delete(sha256)

@@ -1,0 +1,261 @@
+"""Jobs: recorded once, finished once, by the newest attempt only (`leases` says which that is).
+
+Every function takes a session of `Database.write` and the time; none commits.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from uuid import UUID, uuid4
+
+from sqlalchemy import CursorResult, and_, or_, select, update
+from sqlalchemy.orm import Session
+
+from storage import deliveries, review, usage
+from storage.domain import (
+    Cancelled,
+    EventKey,
+    Failed,
+    GenerationJob,
+    ImageRequest,
+    JobState,
+    Made,
+    Outcome,
+    Place,
+    Platform,
+    Reference,
+    ReferenceUse,
+    Refused,
+    Requester,
+    Verdict,
+)
+from storage.domain.policy import Decision
+from storage.tables import JobRow, PictureRow, RequestRow, VerdictRow
+
+
+def known(session: Session, event: EventKey, press: str, now: datetime) -> UUID | None:
+    """The job that this event, or the same button pressed within 2 s, has made already."""
+    pressed = and_(RequestRow.press == press, RequestRow.created_at > now - timedelta(seconds=2))
+    same = RequestRow.event_key == str(event)
+    return session.scalar(
+        select(JobRow.id)
+        .join(RequestRow, RequestRow.id == JobRow.request_id)
+        .where(or_(same, pressed) if press else same)
+    )
+
+
+def record(
+    session: Session,
+    request: ImageRequest,
+    *,
+    event: EventKey,
+    requester: Requester,
+    place: Place,
+    press: str,
+    verdicts: Sequence[Verdict],
+    prompt_labels: frozenset[str],
+    now: datetime,
+) -> UUID:
+    """Write a request and its job, which waits; or which is refused if a verdict blocks it."""
+    request_id, job_id = uuid4(), uuid4()
+    reference = request.reference
+    session.add(
+        RequestRow(
+            id=request_id,
+            event_key=str(event),
+            press=press,
+            platform=place.platform,
+            enterprise_id=place.enterprise_id,
+            workspace_id=place.workspace_id,
+            channel_id=place.channel_id,
+            thread_id=place.thread_id,
+            user_id=requester.user_id,
+            locale=requester.locale,
+            age_restricted=place.age_restricted,
+            upload_limit_bytes=place.upload_limit_bytes,
+            private=request.private,
+            prompt=request.prompt,
+            negative_prompt=request.negative_prompt,
+            prompt_labels=sorted(prompt_labels),
+            model=request.model,
+            style=request.style,
+            width=request.width,
+            height=request.height,
+            steps=request.steps,
+            guidance_scale=request.guidance_scale,
+            scheduler=request.scheduler,
+            seed=request.seed,
+            count=request.count,
+            use=reference.use if reference else None,
+            strength=reference.strength if reference else request.strength,
+            reference_sha256=reference.sha256 if reference else None,
+            mask_sha256=reference.mask_sha256 if reference else None,
+            parent_sha256=request.parent_sha256,
+            created_at=now,
+        )
+    )
+    session.flush()
+    job = JobRow(
+        id=job_id,
+        request_id=request_id,
+        model=request.model,
+        state=JobState.WAITING,
+        created_at=now,
+        rung_at=now,
+    )
+    session.add(job)
+    session.flush()
+    _log_verdicts(session, job_id, 0, verdicts, None, now)
+    grave = [v for v in verdicts if v.decision in (Decision.HOLD, Decision.BLOCK)]
+    if grave:
+        job.state, job.finished_at = JobState.REFUSED, now
+        review.open_for(session, job_id, "", grave, now)
+    return job_id
+
+
+def _log_verdicts(
+    session: Session,
+    job_id: UUID,
+    attempt: int,
+    verdicts: Iterable[Verdict],
+    picture_index: int | None,
+    now: datetime,
+) -> None:
+    for verdict in verdicts:
+        session.add(
+            VerdictRow(
+                job_id=job_id,
+                attempt=attempt,
+                subject=verdict.subject,
+                picture_index=picture_index,
+                decision=verdict.decision,
+                rule=verdict.rule,
+                label=verdict.label,
+                score=verdict.score,
+                scores=dict(verdict.scores),
+                checker=verdict.checker,
+                checker_version=verdict.checker_version,
+                created_at=now,
+            )
+        )
+
+
+def changed(result: object) -> int:
+    """How many rows an update touched."""
+    assert isinstance(result, CursorResult)  # noqa: S101 (narrows for the type checker)
+    return int(result.rowcount)
+
+
+def request_of(row: RequestRow) -> ImageRequest:
+    reference = None
+    if row.reference_sha256:
+        reference = Reference(
+            sha256=row.reference_sha256,
+            use=ReferenceUse(row.use or ReferenceUse.RESTYLE),
+            strength=row.strength,
+            mask_sha256=row.mask_sha256,
+        )
+    return ImageRequest(
+        prompt=row.prompt,
+        negative_prompt=row.negative_prompt,
+        model=row.model,
+        style=row.style,
+        width=row.width,
+        height=row.height,
+        steps=row.steps,
+        guidance_scale=row.guidance_scale,
+        scheduler=row.scheduler,
+        seed=row.seed,
+        count=row.count,
+        private=row.private,
+        strength=row.strength,
+        use=reference.use if reference else None,
+        reference=reference,
+        parent_sha256=row.parent_sha256,
+    )
+
+
+def place_of(row: RequestRow) -> Place:
+    return Place(
+        platform=Platform(row.platform),
+        enterprise_id=row.enterprise_id,
+        workspace_id=row.workspace_id,
+        channel_id=row.channel_id,
+        thread_id=row.thread_id,
+        age_restricted=row.age_restricted,
+        upload_limit_bytes=row.upload_limit_bytes,
+    )
+
+
+def finish(session: Session, job: GenerationJob, outcome: Outcome, now: datetime) -> bool:
+    """Write how it ended. False, and nothing written, if this attempt is no longer the newest."""
+    finished = session.execute(
+        update(JobRow)
+        .where(
+            JobRow.id == job.id,
+            JobRow.state == JobState.RUNNING,
+            JobRow.attempt == job.attempt.number,
+        )
+        .values(
+            state=_STATES[type(outcome)],
+            finished_at=now,
+            lease_until=None,
+            device_seconds=outcome.device_seconds,
+            model_revision=outcome.model_revision if isinstance(outcome, Made) else "",
+            failure=outcome.reason if isinstance(outcome, Failed) else None,
+        )
+    )
+    if changed(finished) != 1:
+        return False
+    drawn = 0
+    match outcome:
+        case Made(pictures=pictures):
+            drawn = len(pictures)
+            _record_pictures(session, job, outcome, now)
+        case Refused(verdict=verdict):
+            _log_verdicts(session, job.id, job.attempt.number, [verdict], None, now)
+            review.open_for(session, job.id, "", [verdict], now)
+    usage.enter(session, job.id, drawn, now)
+    deliveries.desire(session, job.id)
+    return True
+
+
+_STATES = {
+    Made: JobState.MADE,
+    Refused: JobState.REFUSED,
+    Cancelled: JobState.CANCELLED,
+    Failed: JobState.FAILED,
+}
+
+
+def _record_pictures(session: Session, job: GenerationJob, made: Made, now: datetime) -> None:
+    for picture in made.pictures:
+        decision = picture.verdict.decision
+        session.add(
+            PictureRow(
+                job_id=job.id,
+                index=picture.index,
+                seed=picture.seed,
+                sha256=picture.sha256,
+                media_type=picture.media_type,
+                width=picture.width,
+                height=picture.height,
+                size_bytes=picture.size_bytes,
+                decision=decision,
+                kept_apart=decision in (Decision.HOLD, Decision.BLOCK),
+            )
+        )
+        verdicts = picture.verdicts
+        _log_verdicts(session, job.id, job.attempt.number, verdicts, picture.index, now)
+        review.open_for(session, job.id, picture.sha256, verdicts, now)
+
+
+def cancel(session: Session, job_id: UUID, now: datetime) -> bool:
+    """Cancel a waiting job at once, ask a running one to stop. False if it is finished."""
+    job = session.get(JobRow, job_id)
+    if job is None or JobState(job.state).finished:
+        return False
+    job.cancel_requested = True
+    if job.state == JobState.WAITING:
+        job.state, job.finished_at = JobState.CANCELLED, now
+    deliveries.desire(session, job_id)
+    return True

@@ -1,0 +1,265 @@
+"""The log: what moderators, `easel log` and the cards read. One noun for all of them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import Select, and_, func, or_, select
+from sqlalchemy.orm import Session
+
+from storage.domain import ImageRequest, JobState, Place, ReviewKind, Subject, Verdict
+from storage.domain.job import FailureReason, Phase
+from storage.domain.policy import Decision
+from storage.jobs import place_of, request_of
+from storage.tables import (
+    DeliveryRow,
+    JobRow,
+    PictureRow,
+    RequestRow,
+    ReviewRow,
+    VerdictRow,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoggedPicture:
+    index: int
+    seed: int
+    sha256: str
+    media_type: str
+    width: int
+    height: int
+    size_bytes: int
+    decision: Decision
+    kept_apart: bool
+    removed: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class LogEntry:
+    """Everything that is known of one request."""
+
+    job_id: UUID
+    event_key: str
+    request: ImageRequest
+    place: Place
+    user_id: str
+    locale: str
+    state: JobState
+    phase: Phase | None
+    step: int
+    step_count: int
+    attempts: int
+    worker: str
+    model_revision: str
+    failure: FailureReason | None
+    cancel_requested: bool
+    queue_seconds: float
+    device_seconds: float
+    created_at: datetime
+    finished_at: datetime | None
+    pictures: tuple[LoggedPicture, ...]
+    verdicts: tuple[tuple[int | None, Verdict], ...]
+    """With the index of the picture that each is about."""
+    message_removed: bool
+    held: bool
+    """An open review keeps something of it back."""
+
+
+def entry(session: Session, job_id: UUID) -> LogEntry | None:
+    found = _entries(session, _query().where(JobRow.id == job_id))
+    return found[0] if found else None
+
+
+def by_picture(session: Session, sha256: str) -> LogEntry | None:
+    """The newest request that made this picture."""
+    job_id = session.scalar(
+        select(PictureRow.job_id)
+        .join(JobRow, JobRow.id == PictureRow.job_id)
+        .where(PictureRow.sha256 == sha256)
+        .order_by(JobRow.created_at.desc())
+        .limit(1)
+    )
+    return entry(session, job_id) if job_id else None
+
+
+def by_prefix(session: Session, prefix: str) -> LogEntry | None:
+    """The one request whose job id starts like this, as people type it in a shell."""
+    text = prefix.replace("-", "").lower()
+    if len(text) < 4 or not all(c in "0123456789abcdef" for c in text):
+        return None
+    low, high = UUID(text.ljust(32, "0")), UUID(text.ljust(32, "f"))
+    query = _query().where(JobRow.id.between(low, high)).limit(2)
+    found = _entries(session, query)
+    return found[0] if len(found) == 1 else None
+
+
+def page(
+    session: Session,
+    *,
+    limit: int = 50,
+    before: tuple[datetime, UUID] | None = None,
+    search: str = "",
+    review: ReviewKind | None = None,
+    user: tuple[str, str] | None = None,
+    workspace: tuple[str, str] | None = None,
+    unfinished: bool = False,
+) -> Sequence[LogEntry]:
+    """Newest first; `before` is created_at and job id of the last entry seen (keyset paging)."""
+    query = _query().order_by(JobRow.created_at.desc(), JobRow.id.desc()).limit(limit)
+    if before is not None:
+        at, job_id = before
+        older = and_(JobRow.created_at == at, JobRow.id < job_id)
+        query = query.where(or_(JobRow.created_at < at, older))
+    if search:
+        query = query.where(RequestRow.prompt.icontains(search, autoescape=True))
+    if review is not None:
+        open_review = select(ReviewRow.job_id).where(
+            ReviewRow.kind == review, ReviewRow.decision.is_(None)
+        )
+        query = query.where(JobRow.id.in_(open_review))
+    if user is not None:
+        query = query.where(RequestRow.platform == user[0], RequestRow.user_id == user[1])
+    if workspace is not None:
+        platform, workspace_id = workspace
+        query = query.where(
+            RequestRow.platform == platform, RequestRow.workspace_id == workspace_id
+        )
+    if unfinished:
+        query = query.where(JobRow.state.in_((JobState.WAITING, JobState.RUNNING)))
+    return _entries(session, query)
+
+
+def position(session: Session, job_id: UUID) -> int:
+    """How many unfinished jobs of the same model are before this one, plus one."""
+    job = session.get_one(JobRow, job_id)
+    ahead = session.scalar(
+        select(func.count())
+        .select_from(JobRow)
+        .where(
+            JobRow.model == job.model,
+            JobRow.state.in_((JobState.WAITING, JobState.RUNNING)),
+            JobRow.created_at < job.created_at,
+        )
+    )
+    return int(ahead or 0) + 1
+
+
+def waiting_jobs(session: Session, platform: str) -> Sequence[UUID]:
+    """The waiting jobs whose cards this platform's deliverer shows."""
+    query = select(DeliveryRow.job_id).join(JobRow, JobRow.id == DeliveryRow.job_id)
+    where = (DeliveryRow.platform == platform, JobRow.state == JobState.WAITING)
+    return session.scalars(query.where(*where, DeliveryRow.gone.is_(None))).all()
+
+
+def queue_length(session: Session) -> int:
+    query = select(func.count()).select_from(JobRow).where(JobRow.state == JobState.WAITING)
+    return int(session.scalar(query) or 0)
+
+
+_Rows = Select[JobRow, RequestRow]
+
+
+def _query() -> _Rows:
+    return select(JobRow, RequestRow).join(RequestRow, RequestRow.id == JobRow.request_id)
+
+
+def _entries(session: Session, query: _Rows) -> list[LogEntry]:
+    rows = session.execute(query.execution_options(populate_existing=True)).all()
+    ids = [job.id for job, _ in rows]
+    pictures = session.scalars(
+        select(PictureRow).where(PictureRow.job_id.in_(ids)).order_by(PictureRow.index)
+    ).all()
+    verdicts = session.scalars(
+        select(VerdictRow).where(VerdictRow.job_id.in_(ids)).order_by(VerdictRow.id)
+    ).all()
+    removed = set(
+        session.scalars(
+            select(DeliveryRow.job_id).where(DeliveryRow.job_id.in_(ids), DeliveryRow.removed)
+        )
+    )
+    held = set(
+        session.scalars(
+            select(ReviewRow.job_id).where(
+                ReviewRow.job_id.in_(ids),
+                ReviewRow.kind != ReviewKind.REPORT,
+                ReviewRow.decision.is_(None),
+            )
+        )
+    )
+    return [
+        _entry(
+            job,
+            request,
+            [p for p in pictures if p.job_id == job.id],
+            [v for v in verdicts if v.job_id == job.id],
+            removed=job.id in removed,
+            held=job.id in held,
+        )
+        for job, request in rows
+    ]
+
+
+def _entry(
+    job: JobRow,
+    request: RequestRow,
+    pictures: Sequence[PictureRow],
+    verdicts: Sequence[VerdictRow],
+    *,
+    removed: bool,
+    held: bool,
+) -> LogEntry:
+    return LogEntry(
+        job_id=job.id,
+        event_key=request.event_key,
+        request=request_of(request),
+        place=place_of(request),
+        user_id=request.user_id,
+        locale=request.locale,
+        state=JobState(job.state),
+        phase=Phase(job.phase) if job.phase else None,
+        step=job.step,
+        step_count=job.step_count,
+        attempts=job.attempt - job.released,
+        worker=job.worker,
+        model_revision=job.model_revision,
+        failure=FailureReason(job.failure) if job.failure else None,
+        cancel_requested=job.cancel_requested,
+        queue_seconds=job.queue_seconds,
+        device_seconds=job.device_seconds,
+        created_at=job.created_at,
+        finished_at=job.finished_at,
+        pictures=tuple(_picture(row) for row in pictures),
+        verdicts=tuple((row.picture_index, _verdict(row)) for row in verdicts),
+        message_removed=removed,
+        held=held,
+    )
+
+
+def _picture(row: PictureRow) -> LoggedPicture:
+    return LoggedPicture(
+        index=row.index,
+        seed=row.seed,
+        sha256=row.sha256,
+        media_type=row.media_type,
+        width=row.width,
+        height=row.height,
+        size_bytes=row.size_bytes,
+        decision=Decision(row.decision),
+        kept_apart=row.kept_apart,
+        removed=row.removed_at is not None,
+    )
+
+
+def _verdict(row: VerdictRow) -> Verdict:
+    return Verdict(
+        subject=Subject(row.subject),
+        decision=Decision(row.decision),
+        rule=row.rule,
+        label=row.label,
+        score=row.score,
+        scores=row.scores,
+        checker=row.checker,
+        checker_version=row.checker_version,
+    )

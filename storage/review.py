@@ -1,0 +1,152 @@
+"""Reviews: what moderators are asked to judge, and what they decided."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from uuid import UUID, uuid4
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from storage import deliveries
+from storage.domain import Review, ReviewKind, Verdict
+from storage.domain.policy import MINOR_FLOOR_RULE, Decision
+from storage.tables import BanRow, DeliveryRow, JobRow, PictureRow, RequestRow, ReviewRow
+
+
+def open_for(
+    session: Session, job_id: UUID, sha256: str, verdicts: Iterable[Verdict], now: datetime
+) -> None:
+    """Open the review that these verdicts ask for: one at most."""
+    verdicts = list(verdicts)
+    if any(v.rule == MINOR_FLOOR_RULE for v in verdicts):
+        _open(session, job_id, ReviewKind.RESTRICTED, sha256, "", now)
+    elif any(v.decision is Decision.HOLD for v in verdicts):
+        _open(session, job_id, ReviewKind.HOLD, sha256, "", now)
+
+
+def report(session: Session, job_id: UUID, *, by: str, now: datetime) -> bool:
+    """Somebody pressed Report. False if the same person has reported it already."""
+    return _open(session, job_id, ReviewKind.REPORT, "", by, now)
+
+
+def _open(
+    session: Session, job_id: UUID, kind: ReviewKind, sha256: str, by: str, now: datetime
+) -> bool:
+    exists = session.scalar(
+        select(ReviewRow.id).where(
+            ReviewRow.job_id == job_id,
+            ReviewRow.kind == kind,
+            ReviewRow.picture_sha256 == sha256,
+            ReviewRow.opened_by == by,
+        )
+    )
+    if exists is not None:
+        return False
+    session.add(
+        ReviewRow(
+            id=uuid4(),
+            job_id=job_id,
+            kind=kind,
+            picture_sha256=sha256,
+            opened_by=by,
+            opened_at=now,
+        )
+    )
+    return True
+
+
+def waiting(session: Session, kind: ReviewKind | None = None, limit: int = 50) -> list[Review]:
+    """Open reviews, oldest first."""
+    query = select(ReviewRow).where(ReviewRow.decision.is_(None))
+    if kind is not None:
+        query = query.where(ReviewRow.kind == kind)
+    rows = session.scalars(query.order_by(ReviewRow.opened_at).limit(limit))
+    return [_review(row) for row in rows]
+
+
+def _review(row: ReviewRow) -> Review:
+    return Review(
+        id=row.id,
+        job_id=row.job_id,
+        kind=ReviewKind(row.kind),
+        picture_sha256=row.picture_sha256 or None,
+        opened_at=row.opened_at,
+        opened_by=row.opened_by,
+        decision=row.decision,
+        decided_at=row.decided_at,
+        decided_by=row.decided_by,
+    )
+
+
+def allow(session: Session, job_id: UUID, *, by: str, now: datetime) -> Sequence[str]:
+    """A moderator has looked and lets the pictures be seen. Returns the hashes to move out of
+    the part of the blob store that is kept apart, which the caller does after the commit.
+
+    Raises PermissionError for a picture that the floor blocked: no one can allow that.
+    """
+    _decide(session, job_id, "allow", by, now, refuse_restricted=True)
+    hashes = []
+    held = (PictureRow.job_id == job_id, PictureRow.decision != Decision.ALLOW)
+    for picture in session.scalars(select(PictureRow).where(*held)):
+        if picture.kept_apart:
+            hashes.append(picture.sha256)
+        picture.decision, picture.kept_apart = Decision.ALLOW, False
+    deliveries.desire(session, job_id)
+    return hashes
+
+
+def remove(session: Session, job_id: UUID, *, by: str, now: datetime) -> Sequence[str]:
+    """Take the message down; the pictures stay in the log, kept apart. Returns the hashes to
+    move there, which the caller does after the commit."""
+    _decide(session, job_id, "remove", by, now)
+    hashes = []
+    for picture in session.scalars(select(PictureRow).where(PictureRow.job_id == job_id)):
+        if not picture.kept_apart:
+            hashes.append(picture.sha256)
+        picture.decision, picture.kept_apart = Decision.BLOCK, True
+    deliveries.desire(session, job_id, removed=True)
+    return hashes
+
+
+def _decide(
+    session: Session,
+    job_id: UUID,
+    decision: str,
+    by: str,
+    now: datetime,
+    *,
+    refuse_restricted: bool = False,
+) -> None:
+    rows = session.scalars(select(ReviewRow).where(ReviewRow.job_id == job_id)).all()
+    if refuse_restricted and any(row.kind == ReviewKind.RESTRICTED for row in rows):
+        raise PermissionError("the floor blocked this; it cannot be allowed")
+    for row in rows:
+        if row.decision is None:
+            row.decision, row.decided_by, row.decided_at = decision, by, now
+
+
+def ban(session: Session, job_id: UUID, *, by: str, now: datetime) -> str:
+    """Keep who asked for this from asking for more. Returns their platform user id."""
+    job = session.get_one(JobRow, job_id)
+    request = session.get_one(RequestRow, job.request_id)
+    if session.get(BanRow, (request.platform, request.user_id)) is None:
+        session.add(
+            BanRow(platform=request.platform, user_id=request.user_id, banned_at=now, banned_by=by)
+        )
+    return request.user_id
+
+
+def unban(session: Session, platform: str, user_id: str) -> bool:
+    row = session.get(BanRow, (platform, user_id))
+    if row is not None:
+        session.delete(row)
+    return row is not None
+
+
+def is_banned(session: Session, platform: str, user_id: str) -> bool:
+    return session.get(BanRow, (platform, user_id)) is not None
+
+
+def is_removed(session: Session, job_id: UUID) -> bool:
+    row = session.get(DeliveryRow, job_id)
+    return row is not None and row.removed

@@ -1,0 +1,298 @@
+"""The tables. Rows stay inside `storage`; everybody else sees the nouns of `storage.domain`."""
+
+from datetime import UTC, date, datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    DateTime,
+    Dialect,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+NAMING = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """A zone-aware time; SQLite forgets the zone, so it is put back on the way out."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is not None and value.tzinfo is None:
+            raise ValueError("a time without a zone was about to be stored")
+        return value.astimezone(UTC) if value is not None else None
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class Base(DeclarativeBase):
+    metadata = MetaData(naming_convention=NAMING)
+    type_annotation_map = {  # noqa: RUF012 (SQLAlchemy's own spelling)
+        datetime: UtcDateTime,
+        dict[str, Any]: JSON,
+        list[str]: JSON,
+    }
+
+
+class RequestRow(Base):
+    """What was asked, by whom and where. Never updated but by `forget`."""
+
+    __tablename__ = "requests"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    event_key: Mapped[str] = mapped_column(String(300), unique=True)
+    press: Mapped[str] = mapped_column(String(300))
+    platform: Mapped[str] = mapped_column(String(16))
+    enterprise_id: Mapped[str] = mapped_column(String(64))
+    workspace_id: Mapped[str] = mapped_column(String(64))
+    channel_id: Mapped[str] = mapped_column(String(64))
+    thread_id: Mapped[str] = mapped_column(String(64))
+    user_id: Mapped[str] = mapped_column(String(64))
+    locale: Mapped[str] = mapped_column(String(8))
+    age_restricted: Mapped[bool]
+    upload_limit_bytes: Mapped[int] = mapped_column(BigInteger)
+    private: Mapped[bool]
+    prompt: Mapped[str] = mapped_column(Text)
+    negative_prompt: Mapped[str] = mapped_column(Text)
+    prompt_labels: Mapped[list[str]]
+    model: Mapped[str] = mapped_column(String(100))
+    style: Mapped[str | None] = mapped_column(String(100))
+    width: Mapped[int]
+    height: Mapped[int]
+    steps: Mapped[int]
+    guidance_scale: Mapped[float]
+    scheduler: Mapped[str | None] = mapped_column(String(64))
+    seed: Mapped[int] = mapped_column(BigInteger)
+    count: Mapped[int]
+    use: Mapped[str | None] = mapped_column(String(16))
+    strength: Mapped[float]
+    reference_sha256: Mapped[str | None] = mapped_column(String(64))
+    mask_sha256: Mapped[str | None] = mapped_column(String(64))
+    parent_sha256: Mapped[str | None] = mapped_column(String(64))
+    created_at: Mapped[datetime]
+
+    __table_args__ = (
+        Index(None, "platform", "user_id", "created_at"),
+        Index(None, "platform", "workspace_id", "created_at"),
+        Index(None, "created_at", "id"),
+        Index(None, "reference_sha256"),
+        Index(None, "mask_sha256"),
+    )
+
+
+class JobRow(Base):
+    """What happens to a request. `attempt` is the fence of every write by a worker."""
+
+    __tablename__ = "jobs"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    request_id: Mapped[UUID] = mapped_column(ForeignKey("requests.id"), unique=True)
+    model: Mapped[str] = mapped_column(String(100))
+    state: Mapped[str] = mapped_column(String(16))
+    attempt: Mapped[int] = mapped_column(default=0)
+    released: Mapped[int] = mapped_column(default=0)
+    """Attempts that were handed back in good order, which count against nobody."""
+    worker: Mapped[str] = mapped_column(String(200), default="")
+    lease_until: Mapped[datetime | None]
+    cancel_requested: Mapped[bool] = mapped_column(default=False)
+    phase: Mapped[str] = mapped_column(String(16), default="")
+    step: Mapped[int] = mapped_column(default=0)
+    step_count: Mapped[int] = mapped_column(default=0)
+    model_revision: Mapped[str] = mapped_column(String(100), default="")
+    failure: Mapped[str | None] = mapped_column(String(32))
+    queue_seconds: Mapped[float] = mapped_column(default=0.0)
+    device_seconds: Mapped[float] = mapped_column(default=0.0)
+    created_at: Mapped[datetime]
+    rung_at: Mapped[datetime]
+    claimed_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+
+    __table_args__ = (
+        Index(
+            "ix_jobs_open",
+            "model",
+            "state",
+            "created_at",
+            sqlite_where=text("state IN ('waiting', 'running')"),
+            postgresql_where=text("state IN ('waiting', 'running')"),
+        ),
+    )
+
+
+class PictureRow(Base):
+    __tablename__ = "pictures"
+
+    job_id: Mapped[UUID] = mapped_column(ForeignKey("jobs.id"), primary_key=True)
+    index: Mapped[int] = mapped_column(primary_key=True)
+    seed: Mapped[int] = mapped_column(BigInteger)
+    sha256: Mapped[str] = mapped_column(String(64), index=True)
+    media_type: Mapped[str] = mapped_column(String(32))
+    width: Mapped[int]
+    height: Mapped[int]
+    size_bytes: Mapped[int] = mapped_column(BigInteger)
+    decision: Mapped[str] = mapped_column(String(8))
+    kept_apart: Mapped[bool]
+    removed_at: Mapped[datetime | None]
+    """When its pixels were deleted from the blob store."""
+
+
+class VerdictRow(Base):
+    """What one checker said of one thing. Append only."""
+
+    __tablename__ = "verdicts"
+
+    id: Mapped[int] = mapped_column(
+        BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True
+    )
+    job_id: Mapped[UUID] = mapped_column(ForeignKey("jobs.id"), index=True)
+    attempt: Mapped[int]
+    subject: Mapped[str] = mapped_column(String(16))
+    picture_index: Mapped[int | None]
+    decision: Mapped[str] = mapped_column(String(8))
+    rule: Mapped[str] = mapped_column(String(100))
+    label: Mapped[str] = mapped_column(String(100))
+    score: Mapped[float]
+    scores: Mapped[dict[str, Any]]
+    checker: Mapped[str] = mapped_column(String(200))
+    checker_version: Mapped[str] = mapped_column(String(100))
+    created_at: Mapped[datetime]
+
+
+class DeliveryRow(Base):
+    """One message that shows one job: what it should show against what it shows."""
+
+    __tablename__ = "deliveries"
+
+    job_id: Mapped[UUID] = mapped_column(ForeignKey("jobs.id"), primary_key=True)
+    platform: Mapped[str] = mapped_column(String(16))
+    address: Mapped[dict[str, Any]]
+    message_id: Mapped[str] = mapped_column(String(64), default="", index=True)
+    """Out of the address: how a message in the chat is found again."""
+    desired_revision: Mapped[int] = mapped_column(default=1)
+    shown_revision: Mapped[int] = mapped_column(default=0)
+    shown_at: Mapped[datetime | None]
+    shown_pictures: Mapped[bool] = mapped_column(default=False)
+    shown_waiting: Mapped[str] = mapped_column(String(64), default="")
+    """What the card said of the queue, so that it changes only when that does."""
+    removed: Mapped[bool] = mapped_column(default=False)
+    """The requester or a moderator wants the message gone."""
+    urgent: Mapped[bool] = mapped_column(default=True)
+    """Not mere progress: shown without waiting for the pace of progress edits."""
+    tries: Mapped[int] = mapped_column(default=0)
+    not_before: Mapped[datetime]
+    leased_by: Mapped[str] = mapped_column(String(200), default="")
+    lease_until: Mapped[datetime | None]
+    gone: Mapped[str | None] = mapped_column(String(100))
+    """Why there is nobody to show it to any more; final."""
+    created_at: Mapped[datetime]
+
+    __table_args__ = (
+        Index(
+            "ix_deliveries_due",
+            "platform",
+            "not_before",
+            sqlite_where=text("shown_revision < desired_revision AND gone IS NULL"),
+            postgresql_where=text("shown_revision < desired_revision AND gone IS NULL"),
+        ),
+    )
+
+
+class UsageRow(Base):
+    __tablename__ = "usage"
+
+    job_id: Mapped[UUID] = mapped_column(primary_key=True)
+    platform: Mapped[str] = mapped_column(String(16))
+    workspace_id: Mapped[str] = mapped_column(String(64))
+    user_id: Mapped[str] = mapped_column(String(64))
+    """Empty after `forget`: the counters stay, the person does not."""
+    day: Mapped[date]
+    pictures: Mapped[int]
+    device_seconds: Mapped[float]
+    queue_seconds: Mapped[float]
+    created_at: Mapped[datetime]
+
+    __table_args__ = (
+        Index(None, "platform", "user_id", "day"),
+        Index(None, "platform", "workspace_id", "created_at"),
+    )
+
+
+class ReviewRow(Base):
+    __tablename__ = "reviews"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    job_id: Mapped[UUID] = mapped_column(ForeignKey("jobs.id"), index=True)
+    kind: Mapped[str] = mapped_column(String(16))
+    picture_sha256: Mapped[str] = mapped_column(String(64), default="")
+    """Empty when the prompt or a reference is at issue (NULL would never be a duplicate)."""
+    opened_at: Mapped[datetime]
+    opened_by: Mapped[str] = mapped_column(String(64), default="")
+    decision: Mapped[str | None] = mapped_column(String(16))
+    decided_at: Mapped[datetime | None]
+    decided_by: Mapped[str] = mapped_column(String(64), default="")
+
+    __table_args__ = (
+        UniqueConstraint("job_id", "kind", "picture_sha256", "opened_by"),
+        Index(
+            "ix_reviews_open",
+            "kind",
+            "opened_at",
+            sqlite_where=text("decision IS NULL"),
+            postgresql_where=text("decision IS NULL"),
+        ),
+    )
+
+
+class WorkspaceRow(Base):
+    """What who manages a server has chosen with `/easel`."""
+
+    __tablename__ = "workspaces"
+
+    platform: Mapped[str] = mapped_column(String(16), primary_key=True)
+    workspace_id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    channels: Mapped[list[str]]
+    """Channels where Easel answers; empty is everywhere."""
+    default_model: Mapped[str | None] = mapped_column(String(100))
+    daily_pictures: Mapped[int | None]
+    paused: Mapped[bool] = mapped_column(default=False)
+
+
+class BanRow(Base):
+    __tablename__ = "bans"
+
+    platform: Mapped[str] = mapped_column(String(16), primary_key=True)
+    user_id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    banned_at: Mapped[datetime]
+    banned_by: Mapped[str] = mapped_column(String(64))
+
+
+class WorkerRow(Base):
+    """The sign of life of a worker process."""
+
+    __tablename__ = "workers"
+
+    name: Mapped[str] = mapped_column(String(200), primary_key=True)
+    models: Mapped[list[str]]
+    loaded: Mapped[list[str]]
+    seen_at: Mapped[datetime]

@@ -1,0 +1,90 @@
+"""What each finished job cost, and what a person has left today."""
+
+from datetime import UTC, datetime
+from uuid import UUID
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from storage.domain import JobState, Platform, UsageEntry
+from storage.tables import JobRow, RequestRow, UsageRow
+
+
+def enter(session: Session, job_id: UUID, pictures: int, now: datetime) -> None:
+    """Write the usage entry of a job that has just been finished."""
+    job = session.get_one(JobRow, job_id, populate_existing=True)
+    request = session.get_one(RequestRow, job.request_id)
+    session.add(
+        UsageRow(
+            job_id=job_id,
+            platform=request.platform,
+            workspace_id=request.workspace_id,
+            user_id=request.user_id,
+            day=now.astimezone(UTC).date(),
+            pictures=pictures,
+            device_seconds=job.device_seconds,
+            queue_seconds=job.queue_seconds,
+            created_at=now,
+        )
+    )
+
+
+def today(session: Session, platform: Platform, user_id: str, now: datetime) -> int:
+    """Pictures that count against this person's day (UTC): drawn today, or on their way."""
+    drawn = session.scalar(
+        select(func.coalesce(func.sum(UsageRow.pictures), 0)).where(
+            UsageRow.platform == platform,
+            UsageRow.user_id == user_id,
+            UsageRow.day == now.astimezone(UTC).date(),
+        )
+    )
+    return int(drawn or 0) + sum(count for count in _open_counts(session, platform, user_id))
+
+
+def open_jobs(session: Session, platform: Platform, user_id: str) -> int:
+    """Unfinished jobs of one person."""
+    return len(_open_counts(session, platform, user_id))
+
+
+def _open_counts(session: Session, platform: Platform, user_id: str) -> list[int]:
+    counts = session.scalars(
+        select(RequestRow.count)
+        .join(JobRow, JobRow.request_id == RequestRow.id)
+        .where(
+            RequestRow.platform == platform,
+            RequestRow.user_id == user_id,
+            JobRow.state.in_((JobState.WAITING, JobState.RUNNING)),
+        )
+    )
+    return list(counts)
+
+
+def recent(session: Session, platform: Platform, user_id: str, limit: int) -> list[UsageEntry]:
+    """The person's newest entries."""
+    rows = session.scalars(
+        select(UsageRow)
+        .where(UsageRow.platform == platform, UsageRow.user_id == user_id)
+        .order_by(UsageRow.created_at.desc())
+        .limit(limit)
+    )
+    return [
+        UsageEntry(
+            job_id=row.job_id,
+            pictures=row.pictures,
+            device_seconds=row.device_seconds,
+            queue_seconds=row.queue_seconds,
+        )
+        for row in rows
+    ]
+
+
+def mean_device_seconds(session: Session, model: str, sample: int = 20) -> float | None:
+    """Device time of the newest finished jobs of a model, for estimates; None without any."""
+    newest = (
+        select(JobRow.device_seconds)
+        .where(JobRow.model == model, JobRow.state == JobState.MADE)
+        .order_by(JobRow.finished_at.desc())
+        .limit(sample)
+        .subquery()
+    )
+    return session.scalar(select(func.avg(newest.c.device_seconds)))

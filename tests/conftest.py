@@ -1,0 +1,89 @@
+"""What all tests share: clean settings, and servers where the environment names them."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import create_engine, make_url, text
+
+from storage import migrate
+from storage.database import Database
+from storage.settings import Settings
+from tests.fakes.nouns import FakeClock
+
+SERVERS = {
+    "EASEL_TEST_POSTGRES_URL": "storage on PostgreSQL",
+    "EASEL_TEST_REDIS_URL": "the doorbell on Redis",
+    "EASEL_TEST_RABBITMQ_URL": "the doorbell on RabbitMQ",
+    "EASEL_SPECS": "requests against Discord's API description",
+    "EASEL_TEST_CHROMIUM": "the demo page in a browser",
+}
+
+
+def pytest_report_header() -> list[str]:
+    left_out = [f"{what} ({name} is not set)" for name, what in SERVERS.items() if not _env(name)]
+    return [f"left out: {what}" for what in left_out]
+
+
+def _env(name: str) -> str:
+    return os.environ.get(name, "")
+
+
+def make_settings(folder: Path, **changes: Any) -> Settings:
+    return Settings(_env_file=None, data_folder=folder, **changes)  # type: ignore[call-arg]
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return make_settings(tmp_path)
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> Iterator[str]:
+    """A database of this run's own on the server that the environment names."""
+    server = make_url(_env("EASEL_TEST_POSTGRES_URL")).set(drivername="postgresql+psycopg")
+    name = f"easel_test_{uuid4().hex[:12]}"
+    admin = create_engine(server, isolation_level="AUTOCOMMIT")
+    with admin.connect() as connection:
+        connection.execute(text(f"create database {name}"))
+    yield server.set(database=name).render_as_string(hide_password=False)
+    with admin.connect() as connection:
+        connection.execute(text(f"drop database {name} with (force)"))
+    admin.dispose()
+
+
+@pytest.fixture(
+    params=[
+        "sqlite",
+        pytest.param(
+            "postgres",
+            marks=pytest.mark.skipif(
+                not _env("EASEL_TEST_POSTGRES_URL"), reason="EASEL_TEST_POSTGRES_URL is not set"
+            ),
+        ),
+    ]
+)
+def database(
+    request: pytest.FixtureRequest, tmp_path: Path, clock: FakeClock
+) -> Iterator[Database]:
+    """An empty database at the newest schema: SQLite, and PostgreSQL where there is one."""
+    if request.param == "sqlite":
+        url = f"sqlite:///{tmp_path / 'test.db'}"
+    else:
+        url = request.getfixturevalue("postgres_url")
+    database = Database(url, clock)
+    if not database.is_sqlite:
+        with database.engine.begin() as connection:
+            connection.execute(text("drop schema public cascade"))
+            connection.execute(text("create schema public"))
+    migrate.upgrade(database)
+    yield database
+    database.close()

@@ -1,0 +1,136 @@
+"""The training loop at tiny size: interrupted, resumed, finished, exported."""
+
+import json
+import re
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from generation.builtin import known_names
+from generation.builtin.dataset import Drawings
+from generation.builtin.evaluate import load_pipeline
+from generation.builtin.export import draw
+from generation.builtin.stage import Budget, Session, Stateful, cosine, run_stage
+from generation.builtin.train import Recipe, train
+
+CPU = torch.device("cpu")
+
+
+class Interrupted(Session):
+    """A session that is over after so many looks at the clock."""
+
+    looks = 10**6
+
+    def over(self) -> bool:
+        self.looks -= 1
+        return self.looks < 0
+
+
+def quiet(work: Path, looks: int = 10**6) -> Session:
+    session = Interrupted(work=work, say=lambda line: None)
+    session.looks = looks
+    return session
+
+
+def run(recipe: Recipe, drawings: Drawings, session: Session, out: Path) -> bool:
+    return train(recipe, drawings, session=session, device=CPU, workers=0, out=out, shard_mib=None)
+
+
+def test_interrupted_and_resumed_training_is_the_same_as_straight(
+    recipe: Recipe, drawings: Drawings, tmp_path: Path
+) -> None:
+    assert run(recipe, drawings, quiet(tmp_path / "straight"), tmp_path / "one")
+    work, starts = tmp_path / "halting", 1
+    while not run(recipe, drawings, quiet(work, looks=3), tmp_path / "two"):
+        starts += 1
+    assert starts > 3
+    one, two = (
+        json.loads((tmp_path / name / "training.json").read_text()) for name in ("one", "two")
+    )
+    assert one == two
+    assert one["exposures"]["least"] >= 4
+    assert one["exposures"]["total"] >= 3 * 4
+    samples = torch.load(work / "denoiser.pt", weights_only=True)["tally"]["samples"]
+    assert samples == recipe.exposures * recipe.concepts
+
+
+def test_the_result_is_a_stock_folder_with_its_names(
+    recipe: Recipe, drawings: Drawings, work: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "model"
+    out.mkdir()
+    (out / "README.md").write_text("the card")
+    assert run(recipe, drawings, quiet(work), out)
+    assert (out / "README.md").read_text() == "the card"
+    assert known_names(out)["es"] == ["pelota", "caja", "barra"]
+    image = draw(load_pipeline(out), ["ball"], [0], num_inference_steps=2)[0]
+    assert image.size == (recipe.size, recipe.size)
+
+
+def test_checkpoints_of_another_recipe_are_refused(
+    recipe: Recipe, drawings: Drawings, work: Path, tmp_path: Path
+) -> None:
+    assert not run(recipe, drawings, quiet(work, looks=0), tmp_path / "model")
+    with pytest.raises(ValueError, match="another recipe"):
+        run(replace(recipe, seed=9), drawings, quiet(work), tmp_path / "model")
+    assert not run(replace(recipe, minutes=5), drawings, quiet(work, looks=0), tmp_path / "model")
+
+
+class Counter:
+    """A thing to checkpoint."""
+
+    def __init__(self) -> None:
+        self.steps: list[int] = []
+
+    def state_dict(self) -> dict[str, list[int]]:
+        return {"steps": self.steps}
+
+    def load_state_dict(self, state: dict[str, list[int]], /) -> None:
+        self.steps = state["steps"]
+
+
+def count(counter: Counter, session: Session, stop_at: int | None = None) -> bool:
+    def step(number: int, done: float) -> tuple[torch.Tensor, int]:
+        if number == stop_at:
+            raise KeyboardInterrupt
+        counter.steps.append(number)
+        return torch.tensor(1.0 - done), 2
+
+    parts: dict[str, Stateful] = {"counter": counter}
+    return run_stage("counting", session, Budget(samples=10), parts, step)
+
+
+def test_a_stage_goes_on_where_the_interrupt_met_it(work: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        count(Counter(), quiet(work), stop_at=3)
+    again = Counter()
+    assert count(again, quiet(work))
+    assert again.steps == [0, 1, 2, 3, 4]
+    assert not list(work.glob("*.part"))
+
+
+def test_a_stage_stops_at_a_loss_that_is_not_finite(work: Path) -> None:
+    def step(number: int, done: float) -> tuple[torch.Tensor, int]:
+        return torch.tensor(float("nan")), 1
+
+    with pytest.raises(FloatingPointError):
+        run_stage("wild", quiet(work), Budget(samples=5), {}, step)
+
+
+def test_progress_says_loss_rate_and_time_left(work: Path) -> None:
+    lines: list[str] = []
+    count(Counter(), Session(work=work, say=lines.append))
+    assert re.fullmatch(
+        r"counting: 100\.0%  step 5  loss \d\.\d{4}  [\d.]+ samples/s  0\.0 min left", lines[-1]
+    )
+
+
+def test_budgets_and_rates() -> None:
+    assert Budget(seconds=10, samples=100).done(5, 20) == 0.5
+    assert Budget(samples=100).done(1e6, 20) == 0.2
+    assert cosine(0.3, hold=0.4) == 1
+    assert cosine(1.0, hold=0.4, floor=0.1) == pytest.approx(0.1)
+    assert Session(work=Path(), seconds=0.0, started=time.monotonic() - 1).over()

@@ -1,0 +1,77 @@
+"""LoRAs change the pictures that name them, and no others."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from diffusers import StableDiffusionPipeline
+
+from generation.pipeline import DiffusionModel, ModelUnavailable
+from storage.catalog import LoraEntry, ModelEntry
+from tests.fakes.tiny_models import build_lora
+from tests.generation.conftest import LORAS
+from tests.generation.drawings import drawing, nothing, pixels
+
+pytestmark = [
+    # diffusers' Euler schedulers still hand tensors to NumPy the old way.
+    pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
+    # As in generation.quiet; pytest forgets filters that are set on import.
+    pytest.mark.filterwarnings("ignore:Already found a `peft_config`:UserWarning"),
+]
+
+Load = Callable[[str], DiffusionModel]
+Folder = Callable[[str], Path]
+
+
+@pytest.mark.parametrize("family", ["sd15", "sdxl"])
+def test_a_lora_is_on_for_one_drawing(family: str, model_of: Load) -> None:
+    model = model_of(family)
+    plain, ink = drawing(family), drawing(family, loras=(("ink", 0.8),))
+    before = model.draw(plain, on_step=nothing)
+    inked = model.draw(ink, on_step=nothing)
+    after = model.draw(plain, on_step=nothing)
+    both = model.draw(replace(ink, loras=(("ink", 0.8), ("chalk", 0.5))), on_step=nothing)
+    again = model.draw(ink, on_step=nothing)
+    weaker = model.draw(replace(ink, loras=(("ink", 0.2),)), on_step=nothing)
+    assert (pixels(before) == pixels(after)).all()
+    assert (pixels(inked) == pixels(again)).all()
+    assert (pixels(inked) != pixels(before)).any()
+    assert (pixels(inked) != pixels(both)).any()
+    assert (pixels(inked) != pixels(weaker)).any()
+
+
+def test_a_lora_does_what_it_does_in_the_stock_pipeline(
+    model_of: Load, folder_of: Folder, tmp_path: Path
+) -> None:
+    build_lora("sd15", tmp_path / "ink.safetensors", seed=LORAS.index("ink"))
+    of = drawing(loras=(("ink", 0.8),))
+    stock = StableDiffusionPipeline.from_pretrained(folder_of("sd15"))
+    stock.set_progress_bar_config(disable=True)
+    stock.load_lora_weights(tmp_path, weight_name="ink.safetensors", adapter_name="ink")
+    stock.set_adapters(["ink"], [0.8])
+    expected = stock(
+        of.prompt,
+        negative_prompt=of.negative_prompt,
+        width=of.width,
+        height=of.height,
+        num_inference_steps=of.steps,
+        guidance_scale=of.guidance_scale,
+        generator=torch.Generator("cpu").manual_seed(of.seed),
+    ).images[0]
+    assert (pixels(model_of("sd15").draw(of, on_step=nothing)) == pixels(expected)).all()
+
+
+def test_a_lora_of_another_family_leaves_no_trace(folder_of: Folder, tmp_path: Path) -> None:
+    file = build_lora("sdxl", tmp_path / "wrong.safetensors")
+    model = DiffusionModel.load(
+        ModelEntry(source=str(folder_of("sd2"))),
+        device="cpu",
+        loras={"wrong": LoraEntry(source=str(file), models=("sd2",))},
+    )
+    before = model.draw(drawing("sd2"), on_step=nothing)
+    for _ in range(2):
+        with pytest.raises(ModelUnavailable, match="wrong"):
+            model.draw(drawing("sd2", loras=(("wrong", 1.0),)), on_step=nothing)
+    assert (pixels(model.draw(drawing("sd2"), on_step=nothing)) == pixels(before)).all()

@@ -1,0 +1,58 @@
+"""Policy: scores and thresholds make a verdict, and what cannot be judged is held."""
+
+import math
+
+import pytest
+
+from storage.domain import Decision, Subject, Threshold, Verdict, decide, worst
+
+STRICT = (Threshold(label="nsfw", blur=0.3, hold=0.5, block=0.8),)
+
+
+def judged(scores: dict[str, float], labels: frozenset[str] = frozenset()) -> Verdict:
+    return decide(
+        scores,
+        STRICT,
+        subject=Subject.OUTPUT,
+        checker="c",
+        checker_version="1",
+        prompt_labels=labels,
+    )
+
+
+@pytest.mark.parametrize(
+    ("score", "decision"),
+    [
+        (0.0, Decision.ALLOW),
+        (0.299, Decision.ALLOW),
+        (0.3, Decision.BLUR),
+        (0.5, Decision.HOLD),
+        (0.8, Decision.BLOCK),
+        (1.0, Decision.BLOCK),
+    ],
+)
+def test_thresholds(score: float, decision: Decision) -> None:
+    assert judged({"nsfw": score}).decision is decision
+
+
+@pytest.mark.parametrize("score", [math.nan, math.inf, -1.0, 1.5])
+def test_a_score_that_is_none_is_held(score: float) -> None:
+    verdict = judged({"nsfw": score})
+    assert (verdict.decision, verdict.rule) == (Decision.HOLD, "checker-failed")
+    assert all(math.isfinite(s) for s in verdict.scores.values()), "JSON has no NaN"
+
+
+def test_no_scores_at_all_is_held() -> None:
+    assert judged({}).decision is Decision.HOLD
+
+
+def test_the_floor_needs_a_minor_and_a_sexual_score() -> None:
+    minor = frozenset({"minor"})
+    assert judged({"nsfw": 0.25}, minor).rule == "floor:minor"
+    assert judged({"nsfw": 0.25}).decision is Decision.ALLOW
+    assert judged({"nsfw": 0.1}, minor).decision is Decision.ALLOW
+
+
+def test_the_gravest_decides() -> None:
+    mild, grave = judged({"nsfw": 0.3}), judged({"nsfw": 0.9})
+    assert worst([mild, grave, mild]) is grave
