@@ -36,7 +36,7 @@ def new_autoencoder(width: int = 32) -> AutoencoderTiny:
         num_encoder_blocks=(0, 2, 3),
         num_decoder_blocks=(3, 2, 1),
         latent_channels=4,
-    ).to(memory_format=torch.channels_last)  # type: ignore[call-arg]
+    ).to(memory_format=torch.channels_last)
 
 
 def train_autoencoder(

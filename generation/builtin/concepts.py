@@ -26,25 +26,29 @@ _ALSO: Final = {
     "compass", "cupcake", "potted plant", "chair", "magnet", "ringed planet", "peacock",
 }  # fmt: skip
 _LEAVE_OUT: Final = re.compile(
-    r"oncoming|o’clock|-thirty|moon face|quarter moon|gibbous|new moon|waning|mailbox|outbox|inbox"
-    r"|speaker (low|medium)|muted|heart (decoration|exclamation|with|on)|mending|growing|beating"
-    r"|revolving|two hearts|(pink|orange|yellow|green|blue|purple|brown|black|grey|white) heart"
-    r"|sun behind (small|large|rain)|cloud with (rain|lightning)$|umbrella (on|with)|closed umbrella"
-    r"|(green|blue|orange) book|notebook$|page|bookmark tabs|envelope with|incoming|e-mail|camera with"
-    r"|(2nd|3rd) place|softball|rugby|(yen|euro|pound) banknote|chart .* yen|locked with|(spiral|tear)"
-    r"|tilted right|hourglass done|low battery|slash|departure|arrival|small airplane|train$|metro"
-    r"|railway|tram|trolley|minibus|wheelchair|cityscape at|sunrise over|goblin|guide dog|service"
-    r"|without snow|musical notes|mobile phone with|open file|dvd|black cat|broken chain|receiver"
-    r"|(heart|spade|diamond|club) suit|diya|two-hump|banknote with|folding|clutch|briefs|card index"
-    r"|linked|level slider|trackball|Japanese (post|dolls)|love hotel|tanabata|pine decoration|ewe"
-    r"|identification|placard|running shirt|nazar|hamsa|prayer|bank$|derelict|foggy|milky|landslide"
-    r"|roller coaster|sari|kimono|flat shoe|woman’s (sandal|clothes)|ballot|oden|dango|fish cake"
-    r"|rice cracker|curry rice|bento|department|convenience|ruler|^link|round pushpin|sheaf|decreasing"
-    r"|(hatching|front-facing) .*chick|waxing|timer clock|clinking|card file|control knobs|film frames"
-    r"|rolled-up|reminder|with snow|^label|wind chime|carp streamer|viewing|red envelope|pager|fax|disk"
-    r"|videocassette|memo|light rail|monorail|sports medal|motorway|shamrock|kaaba|love letter|flutter"
-    r"|playing cards|mahjong|nib|admission|sparkling heart|shopping bags|department|construction$"
-    r"|hot springs|seat|(new|ceremony|streamer)$|vertical traffic|goal net|poultry|custard|stuffed"
+    r"oncoming|o’clock|-thirty|moon face|quarter moon|gibbous|new moon|waning|mailbox|outbox"
+    r"|inbox|speaker (low|medium)|muted|heart (decoration|exclamation|with|on)|mending|growing"
+    r"|beating|revolving|two hearts"
+    r"|(pink|orange|yellow|green|blue|purple|brown|black|grey|white) heart"
+    r"|sun behind (small|large|rain)|cloud with (rain|lightning)$|umbrella (on|with)"
+    r"|closed umbrella|(green|blue|orange) book|notebook$|page|bookmark tabs|envelope with"
+    r"|incoming|e-mail|camera with|(2nd|3rd) place|softball|rugby|(yen|euro|pound) banknote"
+    r"|chart .* yen|locked with|(spiral|tear)|tilted right|hourglass done|low battery|slash"
+    r"|departure|arrival|small airplane|train$|metro|railway|tram|trolley|minibus|wheelchair"
+    r"|cityscape at|sunrise over|goblin|guide dog|service|without snow|musical notes"
+    r"|mobile phone with|open file|dvd|black cat|broken chain|receiver"
+    r"|(heart|spade|diamond|club) suit|diya|two-hump|banknote with|folding|clutch|briefs"
+    r"|card index|linked|level slider|trackball|Japanese (post|dolls)|love hotel|tanabata"
+    r"|pine decoration|ewe|identification|placard|running shirt|nazar|hamsa|prayer|bank$"
+    r"|derelict|foggy|milky|landslide|roller coaster|sari|kimono|flat shoe"
+    r"|woman’s (sandal|clothes)|ballot|oden|dango|fish cake|rice cracker|curry rice|bento"
+    r"|department|convenience|ruler|^link|round pushpin|sheaf|decreasing"
+    r"|(hatching|front-facing) .*chick|waxing|timer clock|clinking|card file|control knobs"
+    r"|film frames|rolled-up|reminder|with snow|^label|wind chime|carp streamer|viewing"
+    r"|red envelope|pager|fax|disk|videocassette|memo|light rail|monorail|sports medal"
+    r"|motorway|shamrock|kaaba|love letter|flutter|playing cards|mahjong|nib|admission"
+    r"|sparkling heart|shopping bags|construction$|hot springs|seat|(new|ceremony|streamer)$"
+    r"|vertical traffic|goal net|poultry|custard|stuffed"
 )
 _FACED: Final = (
     "monkey",
@@ -126,6 +130,7 @@ _DROPPED: Final = {
     "fr": re.compile(r"^(tête|visage|face) (de |d’)?"),
     "es": re.compile(r"^cara (de )?"),
 }
+_UNTAUGHT: Final = (None, 2, 9)  # groups of emojibase: lone letters, components, flags
 _TAGS_KEPT: Final = 4
 _LEVELS: Final = 5
 
@@ -141,13 +146,15 @@ class Concept:
 def choose(records: dict[str, list[Record]], style: Style, count: int) -> list[Concept]:
     """The `count` best-known things of the set that `style` can draw, with their names.
 
-    Best known: the earliest Unicode emoji versions first, living things and food before others;
-    things, animals, plants, food, vehicles
-    and a few faces and people; no flags, arrows, clock faces or near doubles.
+    Best known: things, animals, plants, food, vehicles and a few faces and people, without arrows,
+    clock faces and near doubles; of these the earliest Unicode emoji versions first, living things
+    and food before others. Where `count` goes beyond them, all else but flags follows.
     """
-    eligible = [r for r in records["en"] if _eligible(r) and style.svg(r["hexcode"])]
-    eligible.sort(key=lambda record: (_rank(record), record["order"]))
-    aliases = {r["hexcode"]: _ALIASES.get(r["label"]) for r in eligible[:count]}
+    drawn = [
+        r for r in records["en"] if r.get("group") not in _UNTAUGHT and style.svg(r["hexcode"])
+    ]
+    drawn.sort(key=lambda record: (not _preferred(record), _rank(record), record["order"]))
+    aliases = {r["hexcode"]: _ALIASES.get(r["label"]) for r in drawn[:count]}
     names = {language: _names(records[language], aliases, language) for language in LANGUAGES}
     return [
         Concept(code=code, names={language: names[language][code] for language in LANGUAGES})
@@ -180,7 +187,7 @@ def _rank(record: Record) -> float:
     return max(version - 4 * (record.get("subgroup") in _LIVING_OR_FOOD), 1)
 
 
-def _eligible(record: Record) -> bool:
+def _preferred(record: Record) -> bool:
     label = str(record["label"])
     if label in _ALSO:
         return True

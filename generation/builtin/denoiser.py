@@ -106,7 +106,7 @@ def new_networks(tokenizer: CLIPTokenizer, latent_size: int, shape: Shape) -> Ne
         norm_num_groups=16,
         addition_embed_type="text",
         addition_embed_type_num_heads=4,
-    ).to(memory_format=torch.channels_last)  # type: ignore[call-arg]
+    ).to(memory_format=torch.channels_last)
     return Networks(
         tokenizer=tokenizer,
         text=text,
@@ -212,7 +212,8 @@ class _Objective:
                 signal * latents + share * noise, times, encoder_hidden_states=hidden
             ).sample
         velocity = signal * noise - share * latents
-        return (predicted.float() - velocity).square().mean()
+        loss: torch.Tensor = (predicted.float() - velocity).square().mean()
+        return loss
 
     def _times(self, count: int, random: torch.Generator) -> torch.Tensor:
         """One time step from each of `count` equal parts of the schedule."""

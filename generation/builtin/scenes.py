@@ -121,7 +121,7 @@ class Composer:
         if drawing is None:
             raise LookupError(f"style {style} has no drawing of concept {concept}")
         rgba = np.asarray(drawing.resize((side, side), Image.Resampling.LANCZOS), np.float32)
-        return rgba[..., :3], rgba[..., 3:] / 255
+        return rgba[..., :3], rgba[..., 3:] / np.float32(255)
 
 
 def _background(colour: str | None, rng: random.Random) -> RGB:

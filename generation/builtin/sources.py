@@ -3,11 +3,12 @@
 | package | licence | what is taken |
 |---|---|---|
 | @iconify-json/noto | Apache-2.0 | drawings, the style that is always trained |
-| @iconify-json/twemoji | CC-BY-4.0 | drawings, a second style (and the style held out for judging) |
+| @iconify-json/twemoji | CC-BY-4.0 | drawings, a second style (or the one held out) |
 | @iconify-json/fluent-emoji-flat | MIT | drawings, a third style |
-| emojibase-data | MIT, on Unicode CLDR (Unicode-3.0) | names and keywords in three languages, groups |
+| emojibase-data | MIT, on Unicode CLDR (Unicode-3.0) | names, keywords, groups |
 """
 
+import io
 import json
 import subprocess
 import tarfile
@@ -102,9 +103,7 @@ def load_records(folder: Path) -> dict[str, list[Record]]:
 
 def render(svg: str, size: int) -> Image.Image:
     """Draw an SVG document as RGBA of `size` x `size` pixels."""
-    import io
-
-    import resvg_py
+    import resvg_py  # only the extra `train` installs it
 
     png = bytes(resvg_py.svg_to_bytes(svg_string=svg, width=size, height=size))
     return Image.open(io.BytesIO(png)).convert("RGBA")

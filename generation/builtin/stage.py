@@ -1,7 +1,7 @@
 """One stage of training: a step repeated until its budget is spent, resumed after any interruption.
 
 Everything that a step draws at random follows from the seed and the step's number, so a resumed
-run sees the batches that an uninterrupted one would have seen.
+run of so many samples ends in the very weights of an uninterrupted one.
 """
 
 import math
@@ -131,6 +131,7 @@ def _advance(
 ) -> None:
     begun = time.monotonic()
     before = tally.seconds
+    torch.manual_seed(tally.step)
     loss, samples = step(tally.step, budget.done(tally.seconds, tally.samples))
     value = loss.item()
     if not math.isfinite(value):

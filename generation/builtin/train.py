@@ -16,7 +16,7 @@ MALLOC_TOP_PAD_=268435456 GLIBC_TUNABLES=glibc.malloc.hugetlb=1`.
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -37,8 +37,6 @@ _VOCABULARY: Final = 4288
 _AUTOENCODER_SHARE: Final = 0.07
 _DECODER_SHARE: Final = 0.06
 _AUTOENCODER_BATCH: Final = 32
-_EXPOSURES: Final = 1000  # of every concept, where no time is given
-_AUTOENCODER_SAMPLES: Final = 100_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,9 +48,11 @@ class Recipe:
     styles: tuple[str, ...] = ("noto",)
     batch: int = 64
     seed: int = 0
-    minutes: float | None = None  # of training in all; None: a fixed count of samples
-    shape: Shape = Shape()
-    mix: Mix = Mix()
+    minutes: float | None = None  # of training in all; None: the counts of samples that follow
+    exposures: int = 1000  # of every concept
+    autoencoder_samples: int = 100_000  # and as many for the decoder
+    shape: Shape = field(default_factory=Shape)
+    mix: Mix = field(default_factory=Mix)
 
 
 def train_builtin(
@@ -60,6 +60,7 @@ def train_builtin(
     out: Path,
     work: Path,
     minutes: float | None = None,
+    exposures: int = 1000,
     concepts: int = 460,
     size: int = 64,
     seed: int = 0,
@@ -75,9 +76,10 @@ def train_builtin(
 ) -> bool:
     """Train in `work` and, once complete, write a diffusers folder to `out`.
 
+    The length is `minutes` of training, or so many `exposures` of each concept without it.
     Returns False when `session_minutes` ended first: call it again with the same arguments, and it
     goes on from its checkpoint in `work`. `device` is "auto" (CUDA when there, else processor) or
-    a torch device. Raises subprocess.CalledProcessError when npm cannot get the data, and ValueError
+    a torch device. Raises subprocess.CalledProcessError when npm cannot get the data, ValueError
     when `work` holds checkpoints of another recipe.
     """
     recipe = Recipe(
@@ -87,6 +89,7 @@ def train_builtin(
         batch=batch,
         seed=seed,
         minutes=minutes,
+        exposures=exposures,
         shape=Shape(widths=widths, tokens=tokens),
     )
     chosen = "cuda" if torch.cuda.is_available() else "cpu"
@@ -169,9 +172,9 @@ def train(
 def _budget(recipe: Recipe, share: float) -> Budget:
     if recipe.minutes is not None:
         return Budget(seconds=recipe.minutes * 60 * share)
-    if share < 0.5:  # noqa: PLR2004
-        return Budget(samples=_AUTOENCODER_SAMPLES)
-    return Budget(samples=_EXPOSURES * recipe.concepts)
+    if share < 0.5:
+        return Budget(samples=recipe.autoencoder_samples)
+    return Budget(samples=recipe.exposures * recipe.concepts)
 
 
 def tokenizer_for(drawings: Drawings, recipe: Recipe, folder: Path) -> CLIPTokenizer:
@@ -181,7 +184,9 @@ def tokenizer_for(drawings: Drawings, recipe: Recipe, folder: Path) -> CLIPToken
     """
     if not (folder / "tokenizer.json").exists():
         texts = vocabulary(drawings.concepts, list(recipe.styles))
-        fresh = CLIPTokenizer().train_new_from_iterator(texts, _VOCABULARY)
+        fresh = CLIPTokenizer().train_new_from_iterator(  # type: ignore[no-untyped-call]
+            texts, _VOCABULARY, show_progress=False
+        )
         fresh.model_max_length = recipe.shape.tokens
         fresh.save_pretrained(folder)
     tokenizer: CLIPTokenizer = CLIPTokenizer.from_pretrained(folder)

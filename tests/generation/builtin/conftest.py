@@ -21,7 +21,7 @@ from generation.builtin.train import Recipe
 
 SIZE = 16
 LOADING: dict[str, Any] = {
-    "torch_dtype": torch.float32,
+    "dtype": torch.float32,
     "use_safetensors": True,
     "local_files_only": True,
 }

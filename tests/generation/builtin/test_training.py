@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -44,15 +45,18 @@ def test_interrupted_and_resumed_training_is_the_same_as_straight(
 ) -> None:
     assert run(recipe, drawings, quiet(tmp_path / "straight"), tmp_path / "one")
     work, starts = tmp_path / "halting", 1
+    shutil.copytree(tmp_path / "straight" / "tokenizer", work / "tokenizer")
     while not run(recipe, drawings, quiet(work, looks=3), tmp_path / "two"):
         starts += 1
     assert starts > 3
-    one, two = (
-        json.loads((tmp_path / name / "training.json").read_text()) for name in ("one", "two")
-    )
+    files = (tmp_path / name / "training.json" for name in ("one", "two"))
+    one, two = (json.loads(file.read_text()) for file in files)
     assert one == two
     assert one["exposures"]["least"] >= 4
     assert one["exposures"]["total"] >= 3 * 4
+    for weights in (tmp_path / "one").rglob("*.safetensors"):
+        again = tmp_path / "two" / weights.relative_to(tmp_path / "one")
+        assert weights.read_bytes() == again.read_bytes(), weights
     samples = torch.load(work / "denoiser.pt", weights_only=True)["tally"]["samples"]
     assert samples == recipe.exposures * recipe.concepts
 

@@ -1,0 +1,144 @@
+"""The trials that start from a picture, and the one of many seeds."""
+
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from diffusers import StableDiffusionImg2ImgPipeline, StableDiffusionInpaintPipeline
+from PIL import Image
+
+from generation.builtin import DEFAULT_GUIDANCE, DEFAULT_STEPS
+from generation.builtin.judge import spread
+from generation.builtin.report import Row
+from generation.builtin.trials import CASES, Pictures, Studio, share
+
+_SETTINGS: Final = {"num_inference_steps": DEFAULT_STEPS, "guidance_scale": DEFAULT_GUIDANCE}
+_INPAINTED: Final = 16
+_SEVERAL: Final = 12
+
+
+def restyled(studio: Studio) -> list[Row]:
+    """Image to image: little strength keeps the layout, much strength obeys the prompt."""
+    sources, wanted = studio.sample("restyled from", CASES), studio.sample("restyled to", CASES)
+    rng = studio.rng("restyled")
+    start = [studio.gallery.compose(concept, rng) for concept in sources]
+    prompts = [studio.name(concept) for concept in wanted]
+    soft, hard = (_restyle(studio, prompts, start, strength) for strength in (0.4, 0.9))
+    bank = studio.gallery.bank
+
+    def obeyed(pictures: Pictures) -> float:
+        scores = [bank.scores(picture) for picture in pictures]
+        cases = zip(scores, wanted, sources, strict=True)
+        return share([bool(found[want] > found[source]) for found, want, source in cases])
+
+    return [
+        Row(
+            name="image to image at 0.4 keeps the layout (SSIM above another picture's)",
+            value=_kept(soft, start),
+            cases=CASES,
+            target=0.9,
+            control=_kept([*hard[1:], hard[0]], start),
+            control_is="pictures of other cases",
+        ),
+        Row(
+            name="image to image at 0.9 is nearer to the prompt than to its source",
+            value=obeyed(hard),
+            cases=CASES,
+            target=0.7,
+            control=obeyed(soft),
+            control_is="at 0.4",
+        ),
+    ]
+
+
+def _restyle(studio: Studio, prompts: list[str], start: Pictures, strength: float) -> Pictures:
+    pipe = StableDiffusionImg2ImgPipeline(**studio.pipe.components, requires_safety_checker=False)
+    pipe.set_progress_bar_config(disable=True)
+    generators = studio.generators(len(prompts))
+    with torch.no_grad():
+        made: Pictures = pipe(
+            prompts, image=start, strength=strength, generator=generators, **_SETTINGS
+        ).images
+    return made
+
+
+def _kept(pictures: Pictures, start: Pictures) -> float:
+    others = [start[-1], *start[:-1]]
+    cases = zip(pictures, start, others, strict=True)
+    return share([ssim(now, then) > ssim(now, other) for now, then, other in cases])
+
+
+def inpainted(studio: Studio) -> list[Row]:
+    """Inpaint the right half: how much does the left half change?"""
+    pipe = StableDiffusionInpaintPipeline(**studio.pipe.components, requires_safety_checker=False)
+    pipe.set_progress_bar_config(disable=True)
+    count, side = _INPAINTED, studio.gallery.size
+    rng = studio.rng("inpainted")
+    start = [studio.gallery.compose(concept, rng) for concept in studio.sample("inpainted", count)]
+    mask = Image.new("L", (side, side), 0)
+    mask.paste(255, (side // 2, 0, side, side))
+    prompts = [studio.name(concept) for concept in studio.sample("inpainted to", count)]
+    with torch.no_grad():
+        pictures = pipe(
+            prompts,
+            image=start,
+            mask_image=[mask] * count,
+            height=side,
+            width=side,
+            strength=1.0,
+            generator=studio.generators(count),
+            **_SETTINGS,
+        ).images
+    before, after = (np.stack([_grey(one) for one in some]) for some in (start, pictures))
+    changes = np.abs(after - before)
+    return [
+        Row(
+            name="inpaint changes outside the mask (mean)",
+            value=float(changes[:, :, : side // 2].mean()),
+            cases=count,
+            unit="of 255",
+            target=5,
+            at_least=False,
+            control=float(changes[:, :, side // 2 :].mean()),
+            control_is="inside the mask",
+        )
+    ]
+
+
+def seeds(studio: Studio) -> list[Row]:
+    """How different are eight seeds of one prompt?"""
+    rng = studio.rng("seeds")
+    concepts = studio.sample("seeds", _SEVERAL)
+    drawn = [spread(studio.draw([studio.name(concept)] * 8)) for concept in concepts]
+    real = [spread([studio.gallery.compose(c, rng) for _ in range(8)]) for c in concepts]
+    floor = float(np.mean(real)) / 2
+    return [
+        Row(
+            name="eight seeds of one prompt differ (floor: half the training set's own spread)",
+            value=float(np.mean(drawn)),
+            cases=_SEVERAL,
+            unit="distance",
+            target=floor,
+            control=float(np.mean(real)),
+            control_is="training set's own spread",
+        )
+    ]
+
+
+def ssim(one: Image.Image, two: Image.Image) -> float:
+    """Structural similarity of grey pictures, 7 x 7 windows (Wang et al. 2004, eq. 13)."""
+    a, b = (
+        np.lib.stride_tricks.sliding_window_view(_grey(picture), (7, 7)) for picture in (one, two)
+    )
+    axes = (-1, -2)
+    mean_a, mean_b = a.mean(axes), b.mean(axes)
+    both = (a * b).mean(axes) - mean_a * mean_b
+    spreads = a.var(axes) + b.var(axes)
+    low, high = (0.01 * 255) ** 2, (0.03 * 255) ** 2
+    alike = (2 * mean_a * mean_b + low) * (2 * both + high)
+    return float((alike / ((mean_a**2 + mean_b**2 + low) * (spreads + high))).mean())
+
+
+def _grey(picture: Image.Image) -> npt.NDArray[np.float64]:
+    return np.asarray(picture.convert("L"), np.float64)
