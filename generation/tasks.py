@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -74,20 +75,27 @@ def _start(**_: Any) -> None:
 
 
 @worker_shutting_down.connect
-def _drain(**_: Any) -> None:
-    worker().draining.set()
+def _leave(**_: Any) -> None:
+    threading.Thread(target=_drain_and_end, name="leaving").start()
+
+
+def _drain_and_end() -> None:
+    """Hand back what is in hand and go. Celery's own way out takes seconds more, for messages
+    that mean nothing to us: a ring is no more than a ring."""
+    it = worker()
+    it.drain()
+    with contextlib.suppress(OperationalError), it.database.write() as session:
+        places.worker_gone(session, it.name)
+    os._exit(0)
 
 
 def _live() -> None:
-    """Say that this worker is there, until it is not; end when the parent that wanted it has."""
+    """Say that this worker is there, until it leaves; leave when the parent that wanted it has."""
     it = worker()
     parent = int(os.environ.get("EASEL_PARENT_PID", "0"))
-    while True:
+    while not it.draining.is_set():
         try:
             with it.database.write() as session:
-                if it.draining.is_set():
-                    places.worker_gone(session, it.name)
-                    return
                 now = it.database.clock()
                 places.worker_seen(session, it.name, it.models, it.engine.loaded, now)
         except OperationalError as error:

@@ -75,10 +75,31 @@ class Worker:
         self.engine = engine
         self.checkers = tuple(checkers)
         self.draining = threading.Event()
+        self._in_hand = 0
+        self._changed = threading.Condition()
 
     def work(self) -> bool:
         """Claim the fairest job and finish it. False when there was none."""
-        job = None if self.draining.is_set() else self._claim()
+        with self._changed:
+            if self.draining.is_set():
+                return False
+            self._in_hand += 1
+        try:
+            return self._work()
+        finally:
+            with self._changed:
+                self._in_hand -= 1
+                self._changed.notify_all()
+
+    def drain(self) -> None:
+        """Take no more work, stop at the next step what is in hand, and wait until it is handed
+        back."""
+        with self._changed:
+            self.draining.set()
+            self._changed.wait_for(lambda: self._in_hand == 0)
+
+    def _work(self) -> bool:
+        job = self._claim()
         if job is None:
             return False
         log.info("job.claimed", job=str(job.id), attempt=job.attempt.number)

@@ -18,7 +18,6 @@ PRYING = (
     "slack_sdk",
     "diffusers",
     "transformers",
-    "compel",
     "aiohttp.access",
 )
 """Libraries that log arguments, bodies or prompts: only that they failed gets out."""

@@ -200,13 +200,18 @@ async def _is_shown_at(interaction: Interaction, job_id: UUID, address: Address)
 
 
 async def _withdraw(interaction: Interaction, address: Address, text: str) -> None:
-    """Say privately why not, and leave nothing in the channel. The first follow-up would take
-    the place of a public placeholder and be public too, so that goes first."""
+    """Say privately why not, and leave nothing in the channel.
+
+    While a public placeholder is "thinking", a follow-up would take its place and be public too
+    (discord-api-docs #2866), and once it is deleted there may be none (#3087): so it stops
+    thinking first, and goes last.
+    """
     if address["ephemeral"]:
         await interaction.edit_original_response(content=text)
         return
-    await interaction.delete_original_response()
+    await interaction.edit_original_response(content="…")
     await interaction.followup.send(text, ephemeral=True)
+    await interaction.delete_original_response()
 
 
 async def tell(interaction: Interaction, text: str) -> None:

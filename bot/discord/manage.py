@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import discord
 from discord import app_commands
@@ -71,7 +72,24 @@ async def show(interaction: Interaction) -> None:
     await _choose(interaction)
 
 
-Channel = discord.TextChannel | discord.Thread | discord.VoiceChannel | discord.ForumChannel
+class ChannelId(app_commands.Transformer):
+    """Channels where people write. discord.py's own lists name kinds that the API description
+    does not have."""
+
+    @property
+    def type(self) -> discord.AppCommandOptionType:
+        return discord.AppCommandOptionType.channel
+
+    @property
+    def channel_types(self) -> list[discord.ChannelType]:
+        kinds = discord.ChannelType
+        return [kinds.text, kinds.news, kinds.voice, kinds.forum, kinds.public_thread]
+
+    async def transform(self, interaction: discord.Interaction[Any], value: Any, /) -> str:
+        return str(value.id)
+
+
+Channel = app_commands.Transform[str, ChannelId]
 
 
 @channels.command(
@@ -80,9 +98,8 @@ Channel = discord.TextChannel | discord.Thread | discord.VoiceChannel | discord.
 @app_commands.rename(channel=locale_str(mark("channel")))
 @app_commands.describe(channel=locale_str(mark("Which channel; its threads count too")))
 async def add(interaction: Interaction, channel: Channel) -> None:
-    chosen = str(channel.id)
     await _choose(
-        interaction, lambda r: replace(r, channels=tuple(dict.fromkeys((*r.channels, chosen))))
+        interaction, lambda r: replace(r, channels=tuple(dict.fromkeys((*r.channels, channel))))
     )
 
 
@@ -92,9 +109,8 @@ async def add(interaction: Interaction, channel: Channel) -> None:
 @app_commands.rename(channel=locale_str(mark("channel")))
 @app_commands.describe(channel=locale_str(mark("Which channel; its threads count too")))
 async def remove(interaction: Interaction, channel: Channel) -> None:
-    chosen = str(channel.id)
     await _choose(
-        interaction, lambda r: replace(r, channels=tuple(c for c in r.channels if c != chosen))
+        interaction, lambda r: replace(r, channels=tuple(c for c in r.channels if c != channel))
     )
 
 

@@ -64,7 +64,8 @@ def command(
 async def draw(line: Line, raw: RawCommand, output: Path, console: Console) -> int:
     """Draw, show progress, write the files. The exit status: 0 for pictures, 1 for none."""
     async with AsyncExitStack() as stack:
-        stack.enter_context(show := TerminalShow(output, console))
+        show = TerminalShow(output, console)
+        stack.callback(show.stop)
         if not await line.read(lambda s: _served(line, s)):
             await stack.enter_async_context(WorkerProcess(line.settings))
         job = await line.submit(raw, {})
@@ -72,7 +73,8 @@ async def draw(line: Line, raw: RawCommand, output: Path, console: Console) -> i
             console.print(say(raw.requester.locale, job.text, **job.values), style="yellow")
             return 1
         await _follow(line, show, job)
-    return _report(show, job, console)
+        show.stop()
+        return _report(show, job, console)
 
 
 def _served(line: Line, session: Session) -> bool:

@@ -28,12 +28,10 @@ class TerminalShow:
             TextColumn("{task.description}"), BarColumn(), console=console, transient=True
         )
         self._bar = self._progress.add_task("", total=1.0)
-
-    def __enter__(self) -> TerminalShow:
         self._progress.start()
-        return self
 
-    def __exit__(self, *_: object) -> None:
+    def stop(self) -> None:
+        """Take the bar away; what is printed from now on stays."""
         self._progress.stop()
 
     async def show(self, delivery: Delivery, card: Card, read: PictureReader) -> Shown:

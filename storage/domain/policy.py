@@ -24,7 +24,10 @@ class Subject(StrEnum):
     OUTPUT = "output"
 
 
-SEXUAL_LABELS = frozenset({"nsfw", "sexual"})
+SEXUAL_LABELS = frozenset(
+    {"nsfw", "nsfw_concept", "sexual", "sexy", "porn", "hentai", "nude", "nudity", "explicit"}
+)
+"""As the checkers that we know of name it, in lower case."""
 MINOR_LABEL = "minor"
 MINOR_FLOOR_RULE = "floor:minor"
 MINOR_FLOOR_SCORE = 0.2
