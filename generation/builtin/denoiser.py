@@ -22,7 +22,7 @@ _RATE: Final = 1e-3
 _RATE_HELD: Final = 0.4
 _WARM_UP_STEPS: Final = 150
 _EMA: Final = 0.997
-_SHEET_SECONDS: Final = 600.0
+_SHEET_SECONDS: Final = 1200.0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import torch
 from diffusers import AutoencoderTiny, StableDiffusionPipeline
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFont
 
 from generation.builtin import DEFAULT_GUIDANCE, DEFAULT_STEPS
 from generation.builtin.concepts import Concept
@@ -73,10 +73,11 @@ def sheet(pictures: list[Image.Image], labels: list[str], enlarge: int) -> Image
     rows = -(-len(pictures) // _SHEET_COLUMNS)
     page = Image.new("RGB", (_SHEET_COLUMNS * width, rows * (height + _LABEL_HEIGHT)), "white")
     pen = ImageDraw.Draw(page)
+    font = ImageFont.load_default(size=11)
     for number, (picture, label) in enumerate(zip(pictures, labels, strict=True)):
         row, column = divmod(number, _SHEET_COLUMNS)
         x, y = column * width, row * (height + _LABEL_HEIGHT)
-        pen.text((x + 2, y + 1), label[:26], fill="black")
+        pen.text((x + 2, y + 1), label[:26], fill="black", font=font)
         page.paste(
             picture.resize((width, height), Image.Resampling.LANCZOS), (x, y + _LABEL_HEIGHT)
         )

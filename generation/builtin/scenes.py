@@ -16,9 +16,11 @@ from generation.builtin.words import COLOURS, PAPER, RGB, Scene, Thing
 Pixels = npt.NDArray[np.uint8]
 
 _HELD_OUT_ONE_IN: Final = 10
-_SINGLE: Final = (0.84, 0.98)  # side of a single thing, as a part of the picture's
-_PAIRED: Final = (0.46, 0.5)
-_SMALL: Final = (0.4, 0.5)
+_SINGLE: Final = (0.9, 0.95)  # side of a single thing, as a part of the picture's
+_PAIRED: Final = (0.46, 0.48)
+_SMALL: Final = (0.42, 0.46)
+_OFF_CENTRE: Final = 1 / 64  # at most, as a part of the picture's side
+"""Sizes and places vary little: a blurred average of many is what a short training would learn."""
 _BACKGROUND_JITTER: Final = 6
 
 
@@ -107,10 +109,10 @@ class Composer:
         rgb, alpha = self._resized(style or self._default, thing.concept, side)
         if thing.colour:
             rgb = tint(rgb, alpha, COLOURS[thing.colour])
-        centred = (self._size - side) // 2
-        reach = min(centred, self._size // 16)
-        x = left + rng.randint(0, width - side)
-        y = centred + rng.randint(-reach, reach)
+        across, down = (width - side) // 2, (self._size - side) // 2
+        reach = max(round(_OFF_CENTRE * self._size), 1)
+        x = left + across + rng.randint(-min(reach, across), min(reach, across))
+        y = down + rng.randint(-min(reach, down), min(reach, down))
         under = canvas[y : y + side, x : x + side]
         under += alpha * (rgb - under)
 
