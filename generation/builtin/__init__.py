@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Final
 
 MODEL_FOLDER: Final = Path(__file__).parent / "model"
-"""A stock diffusers folder, and beside it `README.md`, `sheet.png` and `names.json`."""
+"""A stock diffusers folder, and beside it `README.md`, `NOTICE`, `sheet.png`, `names.json`,
+`synonyms.json` (other words for the same things) and `training.json`."""
 
 DEFAULT_STEPS: Final = 12
 DEFAULT_GUIDANCE: Final = 3.0

@@ -30,6 +30,7 @@ SHEET_PROMPTS: Final = (
     "a red umbrella on a grey background", "a small bee",
 )  # fmt: skip
 _SHEET_COLUMNS: Final = 8
+_KEPT: Final = ("README.md", "NOTICE")
 _LABEL_HEIGHT: Final = 14
 
 
@@ -101,7 +102,7 @@ def write_model(
 ) -> None:
     """Write the folder in half precision beside `out`, then put it in its place.
 
-    A README.md that lies in `out` is kept. `shard_mib` splits weights into files of that size.
+    README.md and NOTICE in `out` are kept. `shard_mib` splits weights into files of that size.
     """
     fresh = out.with_name(out.name + ".part")
     shutil.rmtree(fresh, ignore_errors=True)
@@ -110,13 +111,21 @@ def write_model(
     options = {"max_shard_size": f"{shard_mib}MB"} if shard_mib else {}
     halved.save_pretrained(fresh, safe_serialization=True, **options)
     draw_sheet(pipe.to(torch.float32), draw_sheet_to, seed)
-    names = {language: [c.names[language][0] for c in concepts] for language in LANGUAGES}
-    _write_json(fresh / "names.json", names)
+    write_names(concepts, fresh)
     _write_json(fresh / "training.json", facts)
-    if (out / "README.md").exists():
-        shutil.copy(out / "README.md", fresh / "README.md")
+    for kept in _KEPT:
+        if (out / kept).exists():
+            shutil.copy(out / kept, fresh / kept)
     shutil.rmtree(out, ignore_errors=True)
     fresh.rename(out)
+
+
+def write_names(concepts: list[Concept], folder: Path) -> None:
+    """`names.json`: one name a concept; `synonyms.json`: the others that captions used."""
+    names = {language: [c.names[language][0] for c in concepts] for language in LANGUAGES}
+    synonyms = {language: [c.names[language][1:] for c in concepts] for language in LANGUAGES}
+    _write_json(folder / "names.json", names)
+    _write_json(folder / "synonyms.json", synonyms)
 
 
 def _write_json(path: Path, content: Any) -> None:

@@ -28,10 +28,10 @@ _BACKGROUND_JITTER: Final = 6
 class Mix:
     """How often each kind of scene is drawn; the rest are plain things on paper."""
 
-    pair: float = 0.16
-    small: float = 0.04
-    tint: float = 0.14
-    background: float = 0.25
+    pair: float = 0.06
+    small: float = 0.02
+    tint: float = 0.12
+    background: float = 0.22
 
 
 def held_out_colour(code: str, colour: str) -> bool:
