@@ -11,7 +11,7 @@ import os
 import socket
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Protocol
 from uuid import UUID
 
@@ -25,6 +25,7 @@ from bot.core.present import present, queue_view
 from bot.i18n import say
 from storage import deliveries, log
 from storage.domain import Card, CardPicture, Delivery, JobState, Platform
+from storage.log import LogEntry
 
 logger = structlog.get_logger()
 
@@ -33,6 +34,9 @@ PACE = timedelta(seconds=1.5)
 LEASE = timedelta(seconds=30)
 QUEUE_REFRESH_SECONDS = 2.0
 LONGEST_RETRY_SECONDS = 300.0
+LATE = timedelta(minutes=13)
+"""A card that has waited so long is shown once more: a platform may have to say that the picture
+will come another way."""
 
 
 class Gone(Exception):
@@ -188,7 +192,7 @@ class Deliverer:
         def look() -> list[tuple[UUID, str]]:
             with line.database.read() as session:
                 entries = [log.entry(session, job) for job in log.waiting_jobs(session, platform)]
-                return [(e.job_id, str(queue_view(session, e, now))) for e in entries if e]
+                return [(e.job_id, _of_waiting(session, e, now)) for e in entries if e]
 
         views = await asyncio.to_thread(look)
         def tell(session: Session) -> None:
@@ -197,3 +201,8 @@ class Deliverer:
 
         if views:
             await line.write(tell)
+
+
+def _of_waiting(session: Session, entry: LogEntry, now: datetime) -> str:
+    late = " late" if now - entry.created_at > LATE else ""
+    return f"{queue_view(session, entry, now)}{late}"

@@ -68,7 +68,8 @@ async def run_demo(settings: Settings, port: int) -> int:
     line = build_line(settings)
     bot = create_bot(settings, line)
     run = simcord.run(bot, check_errors=False)
-    run._env.backend.clock = WallClock()
+    world = run._env.backend
+    world.clock, world.bot_user.name = WallClock(), "Easel"
     async with WorkerProcess(settings), run as env:
         guild = env.create_guild("Easel demo")
         channel = guild.create_text_channel("pictures")

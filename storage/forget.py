@@ -14,6 +14,7 @@ from storage.domain.policy import Decision
 from storage.tables import (
     BanRow,
     Base,
+    DeliveryRow,
     JobRow,
     PictureRow,
     RequestRow,
@@ -36,6 +37,9 @@ def forget_person(session: Session, platform: Platform, user_id: str, now: datet
         if not JobState(job.state).finished:
             job.state, job.finished_at, job.cancel_requested = JobState.CANCELLED, now, True
         deliveries.desire(session, job_id, removed=True)
+    # Messages that are gone are not shown again, which would empty their address.
+    gone = (DeliveryRow.job_id.in_(jobs), DeliveryRow.gone.is_not(None))
+    session.execute(update(DeliveryRow).where(*gone).values(address={}))
     session.execute(delete(VerdictRow).where(VerdictRow.job_id.in_(jobs)))
     session.execute(delete(ReviewRow).where(ReviewRow.job_id.in_(jobs)))
     session.execute(delete(PictureRow).where(PictureRow.job_id.in_(jobs)))

@@ -2,15 +2,16 @@
 writes request, job and first delivery revision."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy.orm import Session
 
-from bot.core.textcheck import TextRules, check_text
+from bot.core.textcheck import SEXUAL, TextRules, check_text
 from storage import deliveries, jobs, log, places, review, usage
 from storage.domain import Complaint, Decision, ImageRequest, Place, RawCommand, Subject, Verdict
+from storage.domain.policy import MINOR_FLOOR_RULE, MINOR_LABEL
 from storage.settings import Settings
 
 
@@ -27,17 +28,25 @@ class Checked:
 
 
 def check(request: ImageRequest, rules: TextRules, place: Place) -> Checked:
-    """Judge both prompts; labels are what they name without being refused for it."""
+    """Judge both prompts; labels are what they name without being refused for it. The negative
+    prompt's are those of what it leaves out: no clothes, no adults."""
     prompt, labels = check_text(
         request.prompt, rules, subject=Subject.PROMPT, age_restricted=place.age_restricted
     )
-    negative, _ = check_text(
+    negative, unwanted = check_text(
         request.negative_prompt,
         rules,
         subject=Subject.NEGATIVE_PROMPT,
         age_restricted=place.age_restricted,
     )
-    return Checked(verdicts=(prompt, negative), labels=labels)
+    verdicts, named = (prompt, negative), labels | unwanted
+    found = any(v.rule == MINOR_FLOOR_RULE for v in verdicts)
+    if MINOR_LABEL in named and named & SEXUAL and not found:
+        floor = replace(
+            prompt, decision=Decision.BLOCK, rule=MINOR_FLOOR_RULE, label=MINOR_LABEL, score=1.0
+        )
+        verdicts = (floor, negative)
+    return Checked(verdicts=verdicts, labels=named)
 
 
 def accept(

@@ -97,6 +97,7 @@ def _request(
         style=values.known(options.get("style"), catalog.styles, UNKNOWN_STYLE),
         width=width,
         height=height,
+        own_size="aspect" in options,
         steps=values.whole(options, "steps", 1, entry.max_steps) or entry.steps,
         guidance_scale=values.guidance(options, entry),
         seed=random_seed() % (MAX_SEED + 1) if seed is None else seed,

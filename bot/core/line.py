@@ -64,7 +64,9 @@ class Line:
         when the same event was taken before; or why it cannot be taken."""
         checked = accept.check(request, self.text_rules, raw.place)
         if not checked.refused:
-            gathered = await gather(request, fetcher=self.fetcher, blobs=self.blobs)
+            gathered = await gather(
+                request, fetcher=self.fetcher, blobs=self.blobs, catalog=self.catalog
+            )
             if isinstance(gathered, Complaint):
                 return gathered
             request = gathered

@@ -18,7 +18,7 @@ from storage.domain import (
     Tone,
 )
 from storage.domain.job import FailureReason, Phase
-from storage.log import LoggedPicture, LogEntry
+from storage.log import LogEntry, LoggedPicture
 
 WORKER_SILENT_AFTER = timedelta(minutes=2)
 ALT_TEXT_LIMIT = 900

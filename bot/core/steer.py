@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from storage import deliveries, jobs, log, review
 from storage.catalog import Catalog
 from storage.domain import Complaint, Decision, ImageRequest, Kept, ReferenceUse
-from storage.log import LoggedPicture, LogEntry
+from storage.log import LogEntry, LoggedPicture
 
 VARY_STRENGTH = 0.55
 ENLARGE_STRENGTH = 0.3

@@ -40,6 +40,9 @@ _AGED = re.compile(r"(?<![^\W_])age[ds]?(?: of|:)? {0,2}(\d{1,3})(?![\d%])")
 MAX_CHARACTERS = 10_000
 """The grammar lets far less pass; what is longer is not judged, and so it is held."""
 
+SEXUAL = frozenset({"sexual", "suggestive", "sexual_violence", "minor_sexual"})
+"""The labels that, beside a minor, are the floor."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class _Words:
@@ -170,8 +173,7 @@ def check_text(
     labels = rules.contrary.labels(views) if negative else found
     if not negative and ("minor_sexual" in found or any(age < ADULT_YEARS for age in ages)):
         labels = found | {MINOR_LABEL}
-    sexual = labels & {"sexual", "suggestive", "sexual_violence", "minor_sexual"}
-    if MINOR_LABEL in labels and sexual:
+    if MINOR_LABEL in labels and labels & SEXUAL:
         decided.append((Decision.BLOCK, MINOR_FLOOR_RULE, MINOR_LABEL))
     if "real_person" in labels and "sexual" in labels:
         decided.append((Decision.BLOCK, "text:real_person_sexual", "real_person"))

@@ -51,10 +51,10 @@ _DASHES = "-−‐‑–—"
 _LINK = re.compile(r"\{ ?(?:image|imagen|img) ?(?:: ?| (?=https?:))([^{}\s]+) ?\}", re.IGNORECASE)
 _HALF_LINK = re.compile(r"\{ ?(?:image|imagen|img) ?(?::| https?:)", re.IGNORECASE)
 # Phones turn two hyphens into an em dash, or each of them into an en dash.
-_FLAG = re.compile(
-    r"(?<!\S)(?P<dash>--+|—|[–−]{1,2})(?P<name>[^\W\d_][\w-]*)(?P<equals>=?)", re.UNICODE
+_FLAG = re.compile(r"(?<!\S)(?P<dash>--+|—|[–−]{1,2})(?P<name>[^\W\d_][\w-]*)(?P<equals>=?)")
+_VALUE = re.compile(
+    r""" ?(?:"([^"]*)"|'([^']*)'|“([^”]*)”|«\s?([^»]*?)\s?»|([^\s,]\S*?)(?=,?(?:\s|$)))"""
 )
-_VALUE = re.compile(r""" ?(?:"([^"]*)"|'([^']*)'|“([^”]*)”|«\s?([^»]*?)\s?»|(\S+))""")
 _GROUP = re.compile(r"\( ?[-−‐‑–](?![-−‐‑–—])")
 _BRACKET_MINUS = re.compile(rf"\( ?[{_DASHES}][{_DASHES} ]*")
 _MINUS = re.compile(rf"(?:^|(?<=[ ,]))[{_DASHES}][{_DASHES} ]*")

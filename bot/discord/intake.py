@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, TypeAlias
 from uuid import UUID
@@ -37,7 +38,7 @@ logger = structlog.get_logger()
 
 TOKEN_LIFE = timedelta(minutes=14)
 """Discord says 15; the last minute is for what is on its way."""
-UNKNOWN_INTERACTION, ALREADY_ACKNOWLEDGED = 10062, 40060
+UNKNOWN_MESSAGE, UNKNOWN_INTERACTION, ALREADY_ACKNOWLEDGED = 10008, 10062, 40060
 
 PERMISSIONS = {
     "view_channel": mark("View Channel"),
@@ -158,17 +159,22 @@ async def acknowledge(interaction: Interaction, *, private: bool) -> Address | N
             return None
         # Our first try got through and its answer was lost, or the event came twice.
         message_id = None
-    if message_id is None:
-        message_id = (await interaction.original_response()).id
-    return {
+    try:
+        message_id = message_id or (await interaction.original_response()).id
+    except discord.NotFound:
+        return None
+    address = {
         "application_id": str(interaction.application_id),
         "token": interaction.token,
         "token_expires_at": (interaction.created_at + TOKEN_LIFE).isoformat(),
         "channel_id": str(interaction.channel_id or ""),
         "message_id": str(message_id),
         "ephemeral": "1" if private else "",
-        "user_id": str(interaction.user.id),
     }
+    if private:
+        # Whom to write to once the token is dead; nobody else's address names a person.
+        address["user_id"] = str(interaction.user.id)
+    return address
 
 
 async def ask(interaction: Interaction, submit: Submit, *, private: bool) -> None:
@@ -190,7 +196,8 @@ async def ask(interaction: Interaction, submit: Submit, *, private: bool) -> Non
     if isinstance(taken, Complaint):
         await _withdraw(interaction, address, words(locale_of(interaction), taken))
     elif not await _is_shown_at(interaction, taken, address):
-        await interaction.delete_original_response()
+        with suppress(discord.NotFound):
+            await interaction.delete_original_response()
 
 
 async def _is_shown_at(interaction: Interaction, job_id: UUID, address: Address) -> bool:
@@ -206,12 +213,16 @@ async def _withdraw(interaction: Interaction, address: Address, text: str) -> No
     (discord-api-docs #2866), and once it is deleted there may be none (#3087): so it stops
     thinking first, and goes last.
     """
-    if address["ephemeral"]:
-        await interaction.edit_original_response(content=text)
-        return
-    await interaction.edit_original_response(content="…")
-    await interaction.followup.send(text, ephemeral=True)
-    await interaction.delete_original_response()
+    try:
+        if address["ephemeral"]:
+            await interaction.edit_original_response(content=text)
+            return
+        await interaction.edit_original_response(content="…")
+        await interaction.followup.send(text, ephemeral=True)
+        await interaction.delete_original_response()
+    except discord.NotFound:
+        # The same event came twice, and the other one has said it; or somebody was quicker.
+        logger.info("discord.withdraw", code=UNKNOWN_MESSAGE)
 
 
 async def tell(interaction: Interaction, text: str) -> None:

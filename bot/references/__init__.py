@@ -11,6 +11,7 @@ import structlog
 from bot.references.decode import Unreadable, decode, decode_mask
 from bot.references.fetch import MAX_BYTES, Fetcher, Unavailable, too_large
 from storage.blobs import Blobs
+from storage.catalog import Catalog
 from storage.domain import (
     Attached,
     Complaint,
@@ -27,9 +28,10 @@ _log = structlog.get_logger()
 
 
 async def gather(
-    request: ImageRequest, *, fetcher: Fetcher, blobs: Blobs
+    request: ImageRequest, *, fetcher: Fetcher, blobs: Blobs, catalog: Catalog
 ) -> ImageRequest | Complaint:
-    """Turn `source` and `mask_source` into `reference`, or say why that cannot be.
+    """Turn `source` and `mask_source` into `reference`, or say why that cannot be. The picture
+    takes the reference's shape, unless the person chose one.
 
     A request without a source comes back as it is. Nothing is raised for what a person sent; what
     the blob store raises when it fails to write is.
@@ -39,10 +41,21 @@ async def gather(
     try:
         data = await _read(request.source, fetcher, blobs)
         mask = await _read(request.mask_source, fetcher, blobs) if request.mask_source else None
-        reference = await asyncio.to_thread(_keep, request, data, mask, blobs)
+        reference, shape = await asyncio.to_thread(_keep, request, data, mask, blobs)
     except (Unavailable, Unreadable) as error:
         return error.complaint
-    return replace(request, reference=reference, use=reference.use)
+    width, height = request.width, request.height
+    if not request.own_size:
+        width, height = catalog.models[request.model].size(within_limits(shape))
+    return replace(
+        request, reference=reference, use=reference.use, width=width, height=height, own_size=True
+    )
+
+
+def within_limits(shape: tuple[int, int]) -> tuple[int, int]:
+    """The aspect nearest to `shape` that pictures may have: 1:4 to 4:1."""
+    width, height = shape
+    return max(width, -(-height // 4)), max(height, -(-width // 4))
 
 
 async def _read(source: Source, fetcher: Fetcher, blobs: Blobs) -> bytes:
@@ -72,8 +85,10 @@ async def _read_attached(source: Attached) -> bytes:
         ) from None
 
 
-def _keep(request: ImageRequest, data: bytes, mask: bytes | None, blobs: Blobs) -> Reference:
-    """Decode, and store what is to be kept. Blocking."""
+def _keep(
+    request: ImageRequest, data: bytes, mask: bytes | None, blobs: Blobs
+) -> tuple[Reference, tuple[int, int]]:
+    """Decode, and store what is to be kept; with its width and height. Blocking."""
     picture = decode(data)
     mask_png = decode_mask(mask, picture.width, picture.height) if mask is not None else None
     if mask_png is None and request.use is ReferenceUse.EDIT:
@@ -85,9 +100,10 @@ def _keep(request: ImageRequest, data: bytes, mask: bytes | None, blobs: Blobs) 
                     "stays), or erase that part of the picture and save it as PNG."
                 )
             )
-    return Reference(
+    reference = Reference(
         sha256=blobs.put(picture.png),
         use=ReferenceUse.RESTYLE if mask_png is None else ReferenceUse.EDIT,
         strength=request.strength,
         mask_sha256=blobs.put(mask_png) if mask_png is not None else None,
     )
+    return reference, (picture.width, picture.height)

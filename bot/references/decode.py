@@ -1,7 +1,7 @@
 """From the bytes that somebody sent to a picture that is safe to keep. Blocking: use a thread."""
 
 import io
-import warnings
+import threading
 from dataclasses import dataclass
 
 from PIL import Image, ImageOps
@@ -15,6 +15,9 @@ MASK_THRESHOLD = 128
 """From this grey value on a mask is white."""
 
 _FORMATS = ("PNG", "JPEG", "WEBP")
+
+# The largest picture takes some 200 MB while it is turned and converted, so few at a time.
+_AT_ONCE = threading.Semaphore(2)
 
 
 class Unreadable(Exception):
@@ -85,13 +88,13 @@ def _open(data: bytes) -> Image.Image:
     if len(data) > MAX_BYTES:
         raise Unreadable(too_large())
     try:
-        with warnings.catch_warnings():
-            # Pillow only warns about decompression bombs; MAX_PIXELS is far below its bound.
-            warnings.simplefilter("ignore")
-            with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
-                return _pixels(image)
+        with _AT_ONCE, Image.open(io.BytesIO(data), formats=_FORMATS) as image:
+            return _pixels(image)
     except Unreadable:
         raise
+    # Pillow's own bounds, far above MAX_PIXELS.
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise _too_many_pixels() from None
     # Decoders of damaged files raise nearly anything, SyntaxError and struct.error included.
     except Exception:
         raise Unreadable(
@@ -102,16 +105,7 @@ def _open(data: bytes) -> Image.Image:
 def _pixels(image: Image.Image) -> Image.Image:
     """Decode, after what the header says has been checked."""
     if image.width * image.height > MAX_PIXELS:
-        raise Unreadable(
-            Complaint(
-                text="That picture has {megapixels} megapixels; I take {limit} at most. Send a "
-                "smaller one.",
-                values={
-                    "megapixels": round(image.width * image.height / 1e6, 1),
-                    "limit": MAX_PIXELS / 1e6,
-                },
-            )
-        )
+        raise _too_many_pixels()
     if getattr(image, "n_frames", 1) != 1:
         raise Unreadable(Complaint(text="That picture is animated. Send one with a single frame."))
     if image.format == "JPEG":
@@ -138,3 +132,12 @@ def _png(image: Image.Image) -> bytes:
     out = io.BytesIO()
     clean.save(out, "PNG", compress_level=1)
     return out.getvalue()
+
+
+def _too_many_pixels() -> Unreadable:
+    return Unreadable(
+        Complaint(
+            text="That picture has more than {limit} megapixels. Send a smaller one.",
+            values={"limit": MAX_PIXELS / 1e6},
+        )
+    )

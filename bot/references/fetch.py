@@ -25,11 +25,11 @@ _HEADERS = {
 }
 _HOST = re.compile(r"[a-z0-9-]{1,63}(?:\.[a-z0-9-]{1,63})+", re.ASCII)
 
-# `is_global` lets these pass although a gateway may turn them into addresses inside: NAT64
-# (RFC 6052, RFC 8215), 6to4 (RFC 3056) and Teredo (RFC 4380).
+# `is_global` lets some of these pass although a gateway may turn them into addresses inside: NAT64
+# (RFC 6052, RFC 8215), 6to4 (RFC 3056), Teredo (RFC 4380) and IPv4-compatible (RFC 4291, 2.5.5.1).
 _TRANSLATED = tuple(
-    ipaddress.IPv6Network(net)
-    for net in ("64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "2001::/32")
+    ipaddress.IPv6Network(network)
+    for network in ("64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "2001::/32", "::/96")
 )
 
 

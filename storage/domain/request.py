@@ -149,6 +149,8 @@ class ImageRequest:
     width: int
     """Pixels that the pipeline is asked for."""
     height: int
+    own_size: bool = field(default=True, compare=False)
+    """The person chose the size; otherwise a reference brings its own shape."""
     steps: int
     guidance_scale: float
     scheduler: str | None = None

@@ -10,12 +10,13 @@ A dialogue is written as what somebody says and what they hear:
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
+import discord
 import pytest
 import simcord
 import simcord.interactions
@@ -23,11 +24,14 @@ from simcord import ChannelHandle, Env, GuildHandle, InteractionResult, MemberAc
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from bot.compose import build_line
 from bot.core.line import Line
 from bot.deliver import Deliverer
+from bot.discord.app import create_bot
 from bot.discord.show import DiscordShow
 from storage import log
 from storage.log import LogEntry
+from storage.settings import Settings
 from storage.tables import DeliveryRow, JobRow
 from tests.fakes.painter import Painter
 
@@ -68,8 +72,34 @@ class World:
         self.mod = self.join("mod", manage_messages=True, manage_guild=True)
 
     def join(self, name: str, **permissions: bool) -> MemberActor:
-        member = self.guild.add_member(self.env.create_user(name))
-        return member
+        granted = discord.Permissions(**permissions)
+        roles = [self.guild.create_role(name, permissions=granted)] if permissions else []
+        return self.guild.add_member(self.env.create_user(name), roles=roles)
+
+    def channel_without(self, *permissions: str) -> ChannelHandle:
+        """A channel in which the bot lacks these."""
+        overwrite = discord.PermissionOverwrite(**dict.fromkeys(permissions, False))
+        bot = self.env.bot.user
+        assert bot is not None
+        return self.guild.create_text_channel("locked", overwrites={bot: overwrite})
+
+    async def restart(self, settings: Settings) -> None:
+        """Another process with the same database: a bot that remembers nothing."""
+        clock = self.line.database.clock
+        self.line.database.close()
+        self.line = build_line(settings, clock=clock)
+        self.painter = Painter(self.line.database, self.line.blobs, tuple(self.line.catalog.models))
+        await self.env.restart_bot(create_bot(settings, self.line))
+
+    def redeliver_events(self, times: int) -> None:
+        """From now on every interaction reaches the bot so often, all at once."""
+        emit = self.env.backend.emit
+
+        def emit_often(event: str, payload: Any) -> None:
+            for _ in range(times if event == "INTERACTION_CREATE" else 1):
+                emit(event, payload)
+
+        self.env.backend.emit = emit_often  # type: ignore[method-assign]
 
     @property
     def deliverer(self) -> Deliverer:
@@ -141,5 +171,10 @@ def button(components: list[dict[str, Any]], action: str) -> str:
     return found
 
 
-def posted(env: Env) -> list[Mapping[str, Any]]:
-    return [entry.json for entry in env.http_requests if isinstance(entry.json, dict)]
+def refusal(said: InteractionResult) -> str:
+    """The private words with which a command was refused; the channel keeps nothing of it."""
+    assert said.response is None or said.response.ephemeral
+    messages = [m for m in (said.response, *said.followups) if m is not None]
+    (message,) = messages
+    assert message.ephemeral
+    return message.content

@@ -1,18 +1,51 @@
 """Dialogues: what people say to the bot in a Discord in memory, and what they hear."""
 
+import itertools
+import shutil
 from collections.abc import AsyncIterator, Iterator
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio
 from simcord import Env
+from simcord.http import router
 
 from bot.compose import build_line
 from bot.core.line import Line
 from bot.discord.app import Easel, create_bot
+from storage import migrate
+from storage.database import connect
 from storage.settings import Settings
 from tests.conftest import make_settings
 from tests.fakes.discord_world import Wire, World
+from tests.wire.discord_api import Api, Violation, check_limits, spec_path
+
+
+@pytest.fixture(autouse=True)
+def wire_checks(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """Every request of every dialogue is one that Discord describes; yields what was checked."""
+    dispatch, path = router.dispatch, spec_path()
+    checked: list[str] = []
+    wrong: list[Violation] = []
+
+    def checking(backend: Any, method: str, path_: str, **kwargs: Any) -> Any:
+        files = [len(f.fp.getbuffer()) for f in kwargs.get("files") or ()]
+        body = kwargs.get("json")
+        try:
+            check_limits(method, path_, body, files)
+            if path is not None:
+                Api.load(path).check(method, path_, body, files=bool(files))
+        except Violation as violation:
+            wrong.append(violation)  # Kept too, for whoever swallows what a request raises.
+            raise
+        checked.append(f"{method} {path_}")
+        return dispatch(backend, method, path_, **kwargs)
+
+    monkeypatch.setattr(router, "dispatch", checking)
+    yield checked
+    assert not wrong
 
 
 @pytest.fixture
@@ -20,8 +53,19 @@ def settings(tmp_path: Path) -> Settings:
     return make_settings(tmp_path, broker_url="memory://")
 
 
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database at the newest schema, migrated once and copied for each test."""
+    settings = make_settings(tmp_path_factory.mktemp("template"))
+    database = connect(settings)
+    migrate.upgrade(database)
+    database.close()
+    return settings.data_folder / "easel.db"
+
+
 @pytest.fixture
-def line(settings: Settings) -> Iterator[Line]:
+def line(settings: Settings, empty_database: Path) -> Iterator[Line]:
+    shutil.copy(empty_database, settings.data_folder)
     line = build_line(settings)
     yield line
     line.database.close()
@@ -36,16 +80,18 @@ def bot(settings: Settings, line: Line) -> Easel:
 @pytest_asyncio.fixture
 async def env(bot: Easel, line: Line) -> AsyncIterator[Env]:
     env = Env(bot)
-    line.database.clock = env.now
+    # Simulated time stands still during an action; a microsecond a look keeps rows in order.
+    looks = itertools.count()
+    line.database.clock = lambda: env.now() + timedelta(microseconds=next(looks))
     await env.start()
     yield env
     await env.shutdown()
-    env.raise_errors()
+    if env.check_errors:
+        env.raise_errors()
 
 
 @pytest_asyncio.fixture
 async def world(env: Env, line: Line, monkeypatch: pytest.MonkeyPatch) -> World:
-    monkeypatch.setattr("bot.deliver.hint", lambda r, c: None)  # TEMPORARY
     wire = Wire()
     wire.install(monkeypatch)
     return World(env, line, wire)

@@ -1,0 +1,130 @@
+"""`easel doctor`: what is configured, what answers, what is missing, in plain words."""
+
+from __future__ import annotations
+
+import asyncio
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from datetime import timedelta
+
+from rich.console import Console
+
+from storage import doorbell, migrate, places
+from storage.blobs import open_blobs
+from storage.catalog import Catalog, load_catalog
+from storage.database import Database, connect
+from storage.settings import Settings
+
+ALIVE_WITHIN = timedelta(seconds=30)
+PATIENCE_SECONDS = 3
+
+Finding = tuple[bool | None, str]
+"""Well, not well, or None for what is worth knowing; and the words."""
+
+
+async def examine(settings: Settings, console: Console) -> int:
+    """Print a line for each finding. The exit status: 1 if something does not work."""
+    sound = True
+    for check in _WRONG:
+        for well, words in await asyncio.to_thread(_try, check, settings):
+            mark = {True: "[green]ok[/]", False: "[red]no[/]", None: "[yellow]–[/] "}[well]
+            console.print(f"{mark} {words}", highlight=False, soft_wrap=True)
+            sound = sound and well is not False
+    return 0 if sound else 1
+
+
+def _try(check: Callable[[Settings], list[Finding]], settings: Settings) -> list[Finding]:
+    try:
+        return check(settings)
+    except Exception as error:
+        # URLs in messages of drivers may hold passwords, so only the kind of error is shown.
+        setting, words = _WRONG[check]
+        return [(False, f"{words} ({type(error).__name__}): look at {setting}.")]
+
+
+def _folder(settings: Settings) -> list[Finding]:
+    folder = settings.data_folder
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    probe = folder / ".doctor"
+    probe.write_bytes(b"")
+    probe.unlink()
+    return [(True, f"Data folder {folder} can be written.")]
+
+
+def _database(settings: Settings) -> list[Finding]:
+    database = connect(settings)
+    kind = "SQLite" if database.is_sqlite else "PostgreSQL"
+    found, wanted = migrate.current(database), migrate.newest()
+    if found is None and database.is_sqlite:
+        return [(None, "No database yet: the first command makes it.")]
+    if found != wanted:
+        words = f"{kind} answers, but its schema is {found or 'empty'}, not {wanted}"
+        return [(False, f"{words}: run `easel migrate`.")]
+    return [(True, f"{kind} answers; schema {found}."), *_workers(database)]
+
+
+def _workers(database: Database) -> list[Finding]:
+    with database.read() as session:
+        workers = places.live_workers(session, database.clock(), ALIVE_WITHIN)
+    if not workers:
+        return [(None, "No worker is running: start one with `easel worker`.")]
+    return [
+        (True, f"Worker {w.name} serves {', '.join(w.models)}; in memory: {', '.join(w.loaded)}.")
+        for w in workers
+    ]
+
+
+def _broker(settings: Settings) -> list[Finding]:
+    app = doorbell.create_app(settings, tuple(load_catalog(settings).models))
+    with app.connection_for_write() as connection:
+        connection.ensure_connection(max_retries=1, timeout=PATIENCE_SECONDS)
+        return [(True, f"Broker answers ({connection.transport.driver_name}).")]
+
+
+def _blobs(settings: Settings) -> list[Finding]:
+    blobs = open_blobs(settings)
+    sha256 = blobs.put(b"doctor")
+    blobs.get(sha256)
+    blobs.delete(sha256)
+    return [(True, "Pictures can be stored, read and deleted.")]
+
+
+def _models(settings: Settings) -> list[Finding]:
+    try:
+        catalog: Catalog = load_catalog(settings)
+    except (OSError, ValueError) as error:
+        return [(False, f"The catalog cannot be read: {error}")]
+    names = ", ".join(catalog.models)
+    return [
+        (True, f"Models: {names}; the default is {settings.default_model}."),
+        (True, f"Safety checkers: {', '.join(settings.safety_checkers)}."),
+    ]
+
+
+def _discord(settings: Settings) -> list[Finding]:
+    if settings.discord_token is None:
+        return [(None, "No Discord token: `easel demo` and `easel draw` work without one.")]
+    request = urllib.request.Request(  # noqa: S310 (the operator's own setting)
+        f"{settings.discord_api_url.rstrip('/')}/users/@me",
+        headers={"Authorization": f"Bot {settings.discord_token.get_secret_value()}"},
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=PATIENCE_SECONDS):  # noqa: S310
+            return [(True, "Discord answers and takes the token.")]
+    except urllib.error.HTTPError as error:
+        if error.code == 401:
+            return [(False, "Discord refuses the token: copy it anew from the developer portal.")]
+        return [(False, f"Discord answers with {error.code}; try again later.")]
+    except OSError:
+        return [(False, f"Discord does not answer at {settings.discord_api_url}.")]
+
+
+_WRONG = {
+    _folder: ("EASEL_DATA_FOLDER", "The data folder cannot be written"),
+    _database: ("EASEL_DATABASE_URL", "The database does not answer"),
+    _broker: ("EASEL_BROKER_URL", "The broker does not answer"),
+    _blobs: ("EASEL_BLOB_URL", "Pictures cannot be stored"),
+    _models: ("EASEL_CATALOG", "The catalog cannot be read"),
+    _discord: ("EASEL_DISCORD_API_URL", "Discord cannot be asked"),
+}

@@ -1,0 +1,174 @@
+"""Modals: edit a prompt, use any picture as a reference; also when a restart came in between."""
+
+from typing import Any
+
+import pytest
+from simcord import InteractionResult
+
+from bot.i18n import say
+from storage.domain import Mode, ReferenceUse
+from storage.settings import Settings
+from tests.fakes.discord_world import World, button, refusal
+from tests.fakes.painter import png
+
+LOCALES = ["en", "fr", "es"]
+
+
+async def open_editor(world: World, said: InteractionResult) -> InteractionResult:
+    assert said.response is not None
+    custom_id = button(said.response.components, "edit")
+    return await world.alice.click(said.response, custom_id=custom_id)
+
+
+def boxes(shown: InteractionResult) -> dict[str, dict[str, Any]]:
+    assert shown.modal is not None
+    return {c["component"]["custom_id"]: c["component"] for c in shown.modal["components"]}
+
+
+@pytest.mark.parametrize("locale", LOCALES)
+async def test_the_editor_holds_what_was_asked(world: World, locale: str) -> None:
+    said = await world.drawn("a red apple", negative="leaf", seed=7)
+    with world.speaking(locale):
+        shown = await open_editor(world, said)
+    assert shown.modal is not None
+    assert shown.modal["title"] == say(locale, "Edit prompt")
+    text = boxes(shown)["prompt"]["value"]
+    assert text.startswith("a red apple --no leaf")
+    assert "--seed 7" in text
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+async def test_an_edited_prompt_is_a_new_request(
+    world: World, settings: Settings, restarted: bool
+) -> None:
+    said = await world.drawn("a red apple")
+    shown = await open_editor(world, said)
+    if restarted:
+        await world.restart(settings)
+    heard = await world.alice.submit_modal(shown, {"prompt": "a green apple --seed 3"})
+    world.painter.paint()
+    await world.deliver()
+    assert heard.response is not None
+    assert heard.response.embeds[0].title == "a green apple"
+    assert (world.entry.request.prompt, world.entry.request.seed) == ("a green apple", 3)
+    assert len(world.channel.history()) == 2
+
+
+async def test_the_edit_keeps_reference_and_mask(world: World) -> None:
+    said = await world.drawn(reference=("r.png", png(1)), mask=("m.png", png(2)), use="edit")
+    shown = await open_editor(world, said)
+    await world.alice.submit_modal(shown, {"prompt": boxes(shown)["prompt"]["value"]})
+    new, old = world.entries()
+    assert new.request.reference == old.request.reference
+    assert new.request.mode is Mode.INPAINT
+
+
+async def test_an_edit_of_a_private_request_stays_private(world: World) -> None:
+    said = await world.drawn(private=True)
+    shown = await open_editor(world, said)
+    heard = await world.alice.submit_modal(shown, {"prompt": "a green apple"})
+    assert heard.ephemeral
+    assert world.entry.request.private
+
+
+@pytest.mark.parametrize("locale", LOCALES)
+async def test_a_wrong_edit_is_told_in_private(world: World, locale: str) -> None:
+    said = await world.drawn()
+    with world.speaking(locale):
+        shown = await open_editor(world, said)
+        heard = await world.alice.submit_modal(shown, {"prompt": "--seed 3"})
+    sentence = "Say what I should draw, for example: a red fox in the snow."
+    assert refusal(heard) == say(locale, sentence)
+
+
+async def test_a_refused_prompt_is_not_opened_by_others(world: World) -> None:
+    said = await world.imagine("a nude child")
+    await world.deliver()
+    assert said.response is not None
+    custom_id = button(said.response.components, "edit")
+    stranger = await world.bob.click(said.response, custom_id=custom_id)
+    assert stranger.modal is None
+    assert "Only who asked" in refusal(stranger)
+
+
+async def bring(world: World, *files: tuple[str, bytes]) -> Any:
+    return await world.bob.send(world.channel, "look", attachments=files)
+
+
+async def use(world: World, message: Any) -> InteractionResult:
+    return await world.alice.context_menu(world.channel, "Use as reference", message)
+
+
+async def test_any_picture_in_the_conversation_is_a_reference(world: World) -> None:
+    shown = await use(world, await bring(world, ("cat.png", png(5))))
+    heard = await world.alice.submit_modal(shown, {"prompt": "a red apple", "strength": "0.4"})
+    world.painter.paint()
+    await world.deliver()
+    assert heard.response is not None
+    assert heard.response.embeds[0].title == "a red apple"
+    request = world.entry.request
+    assert request.reference is not None
+    assert request.reference.use is ReferenceUse.RESTYLE
+    assert request.strength == 0.4
+
+
+async def test_of_several_pictures_one_is_chosen(world: World) -> None:
+    message = await bring(world, ("a.png", png(5)), ("b.png", png(6)))
+    shown = await use(world, message)
+    options = [option["value"] for option in boxes(shown)["source"]["options"]]
+    await world.alice.submit_modal(shown, {"prompt": "a red apple", "source": [options[1]]})
+    reference = world.entry.request.reference
+    assert reference is not None
+    other = await use(world, message)
+    await world.alice.submit_modal(other, {"prompt": "a red apple", "source": [options[0]]})
+    assert world.entry.request.reference != reference
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+async def test_our_own_picture_is_taken_from_the_store(
+    world: World, settings: Settings, restarted: bool
+) -> None:
+    said = await world.drawn()
+    assert said.response is not None
+    shown = await use(world, said.response)
+    if restarted:
+        await world.restart(settings)
+    await world.alice.submit_modal(shown, {"prompt": "a green apple"})
+    reference = world.entry.request.reference
+    assert reference is not None
+    assert world.line.blobs.get(reference.sha256)
+
+
+async def test_a_brought_picture_that_a_restart_lost(world: World, settings: Settings) -> None:
+    shown = await use(world, await bring(world, ("cat.png", png(5))))
+    await world.restart(settings)
+    heard = await world.alice.submit_modal(shown, {"prompt": "a red apple"})
+    assert "I have been restarted since" in refusal(heard)
+    assert not world.job_ids()
+
+
+async def test_a_wrong_strength_is_told(world: World) -> None:
+    shown = await use(world, await bring(world, ("cat.png", png(5))))
+    heard = await world.alice.submit_modal(shown, {"prompt": "an apple", "strength": "much"})
+    assert "--strength" in refusal(heard)
+
+
+@pytest.mark.parametrize("locale", LOCALES)
+async def test_a_message_without_a_picture(world: World, locale: str) -> None:
+    message = await bring(world, ("notes.txt", b"words"))
+    with world.speaking(locale):
+        heard = await use(world, message)
+    sentence = "There is no picture in that message. I can use PNG, JPEG and WebP."
+    assert refusal(heard) == say(locale, sentence)
+
+
+async def test_details_of_a_message(world: World) -> None:
+    said = await world.drawn("a red apple")
+    assert said.response is not None
+    heard = await world.bob.context_menu(world.channel, "Picture details", said.response)
+    assert heard.response is not None
+    assert heard.response.ephemeral
+    assert heard.response.embeds[0].fields[0].value == "a red apple"
+    other = await bring(world, ("cat.png", png(5)))
+    nothing = await world.bob.context_menu(world.channel, "Picture details", other)
+    assert "no picture of mine" in refusal(nothing)

@@ -1,0 +1,174 @@
+"""`/queue`, `/usage`, `/privacy` and `/help`: told to one person alone."""
+
+import json
+
+import pytest
+from simcord import InteractionResult
+
+from bot.i18n import say
+from storage import deliveries, forget
+from storage.domain import Delivery, JobState, Platform
+from tests.fakes.discord_world import World, button, custom_ids, refusal
+
+LOCALES = ["en", "fr", "es"]
+
+
+def told(said: InteractionResult) -> str:
+    assert said.response is not None
+    assert said.response.ephemeral
+    return str(said.response.embeds[0].description)
+
+
+@pytest.mark.parametrize("locale", LOCALES)
+async def test_an_empty_queue(world: World, locale: str) -> None:
+    with world.speaking(locale):
+        said = await world.alice.slash(world.channel, "queue")
+    assert told(said) == say(locale, "Nothing of yours is waiting.")
+
+
+async def test_the_queue_lists_my_requests_with_position_and_estimate(world: World) -> None:
+    await world.drawn("a warm-up")
+    await world.imagine("a boat", who=world.bob)
+    await world.imagine("a red apple")
+    said = await world.alice.slash(world.channel, "queue")
+    text = told(said)
+    assert "a red apple" in text
+    assert "Number 2 in the queue." in text
+    assert "About" in text
+    assert "a boat" not in text
+
+
+@pytest.mark.parametrize("locale", LOCALES)
+async def test_cancel_from_the_queue(world: World, locale: str) -> None:
+    await world.imagine("a red apple")
+    with world.speaking(locale):
+        said = await world.alice.slash(world.channel, "queue")
+        assert said.response is not None
+        custom_id = button(said.response.components, "drop")
+        await world.alice.click(said.response, custom_id=custom_id)
+    assert world.entry.state is JobState.CANCELLED
+    assert told(said) == say(locale, "Nothing of yours is waiting.")
+    assert not custom_ids(said.response.components)
+
+
+async def test_a_running_request_is_said_to_be_drawn(world: World) -> None:
+    await world.imagine("a red apple")
+    world.painter.claim()
+    said = await world.alice.slash(world.channel, "queue")
+    assert "Being drawn." in told(said)
+
+
+async def test_cancelled_too_late_from_the_queue(world: World) -> None:
+    await world.imagine("a red apple")
+    said = await world.alice.slash(world.channel, "queue")
+    assert said.response is not None
+    world.painter.paint()
+    late = await world.alice.click(
+        said.response, custom_id=button(said.response.components, "drop")
+    )
+    assert "Too late" in late.followups[0].content
+
+
+async def test_a_private_result_that_could_not_be_sent_is_fetched(world: World) -> None:
+    await world.imagine("a red apple", private=True)
+    world.painter.paint()
+    job_id = world.entry.job_id
+    with world.line.database.write() as session:
+        delivery = deliveries.get(session, job_id)
+        assert isinstance(delivery, Delivery)
+        deliveries.give_up(session, delivery, "direct messages are closed")
+    said = await world.alice.slash(world.channel, "queue")
+    assert "I could not send it to you" in told(said)
+    assert said.response is not None
+    fetched = await world.alice.click(
+        said.response, custom_id=button(said.response.components, "fetch")
+    )
+    await world.deliver()
+    assert fetched.response is not None
+    assert fetched.response.ephemeral
+    assert len(fetched.response.attachments) == 1
+    assert "Nothing" in told(await world.alice.slash(world.channel, "queue"))
+
+
+@pytest.mark.parametrize("locale", LOCALES)
+async def test_usage_of_the_day(world: World, locale: str) -> None:
+    await world.drawn("a red apple", count=2)
+    with world.speaking(locale):
+        said = await world.alice.slash(world.channel, "usage")
+    text = told(said)
+    assert text.startswith("2 ")
+    assert say(locale, "You have {left} left until midnight UTC.", left=98) in text
+    assert "a red apple" in text
+
+
+async def test_export_is_a_file_with_everything(world: World) -> None:
+    await world.drawn("a red apple", negative="leaf")
+    await world.imagine("a boat", who=world.bob)
+    said = await world.alice.slash(world.channel, "privacy export")
+    assert said.response is not None
+    assert said.response.ephemeral
+    (file,) = said.response.attachments
+    stored = json.loads(await file.read())
+    (request,) = stored["requests"]
+    assert (request["prompt"], request["negative_prompt"]) == ("a red apple", "leaf")
+    assert {"jobs", "pictures", "verdicts", "usage", "reviews", "bans"} <= stored.keys()
+    assert len(stored["pictures"]) == len(stored["usage"]) == 1
+    assert "boat" not in json.dumps(stored)
+    assert "simcord_interaction" not in json.dumps(stored), "no token leaves"
+
+
+@pytest.mark.parametrize("locale", LOCALES)
+async def test_delete_asks_first_then_forgets(world: World, locale: str) -> None:
+    picture = await world.drawn("a red apple")
+    sha256 = world.entry.pictures[0].sha256
+    with world.speaking(locale):
+        said = await world.alice.slash(world.channel, "privacy delete")
+        assert said.response is not None
+        assert world.entry.request.prompt == "a red apple"
+        custom_id = button(said.response.components, "forget")
+        await world.alice.click(said.response, custom_id=custom_id)
+    assert said.response.content == say(locale, "Done. I have forgotten what you asked for.")
+    assert not said.response.components
+    assert world.entry.request.prompt == ""
+    with pytest.raises(FileNotFoundError):
+        world.line.blobs.get(sha256)
+    await world.deliver()
+    assert picture.response is None
+    assert not world.delivery(world.entry.job_id).address
+
+
+async def test_forgetting_empties_the_address_of_a_lost_message(world: World) -> None:
+    await world.imagine("a red apple", private=True)
+    job_id = world.entry.job_id
+    assert world.delivery(job_id).address["user_id"] == str(world.alice.id)
+    with world.line.database.write() as session:
+        delivery = deliveries.get(session, job_id)
+        assert delivery is not None
+        deliveries.give_up(session, delivery, "direct messages are closed")
+        forget.forget_person(session, Platform.DISCORD, str(world.alice.id), world.env.now())
+    assert not world.delivery(job_id).address
+
+
+@pytest.mark.parametrize("locale", LOCALES)
+async def test_help_shows_the_grammar(world: World, locale: str) -> None:
+    with world.speaking(locale):
+        said = await world.alice.slash(world.channel, "help")
+    text = told(said)
+    for sign in ("--no", "(red:1.3)" if locale == "en" else ":1.3)", "{image: https", "--seed"):
+        assert sign in text
+    assert len(text) < 4096
+
+
+async def test_help_teaches_only_what_works(world: World) -> None:
+    """Each example of the help text is taken by the grammar."""
+    for prompt in (
+        "a red apple on a table",
+        "a (red:1.3) apple",
+        "a red apple --no leaf, worm",
+        "a red apple (-leaf -worm)",
+        "a red apple --ar 3:2 --count 4 --seed 7",
+    ):
+        await world.imagine(prompt)
+    assert len(world.job_ids()) == 5
+    said = await world.imagine("a red apple --colour red")
+    assert refusal(said)

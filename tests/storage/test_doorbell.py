@@ -1,0 +1,49 @@
+"""A ring carries one UUID, on every broker, and says nothing of the request."""
+
+import os
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from kombu import Queue
+from kombu.exceptions import OperationalError
+
+from storage import doorbell
+from tests.conftest import make_settings
+
+
+def server(name: str) -> object:
+    variable = f"EASEL_TEST_{name.upper()}_URL"
+    url = os.environ.get(variable, "")
+    skip = pytest.mark.skipif(not url, reason=f"{variable} is not set")
+    return pytest.param(url, id=name, marks=skip)
+
+
+@pytest.mark.parametrize("url", ["", "memory://", server("redis"), server("rabbitmq")])
+def test_a_ring_is_heard_and_holds_one_uuid(tmp_path: Path, url: str) -> None:
+    model, trace = f"m{uuid4().hex[:8]}", uuid4()
+    app = doorbell.create_app(make_settings(tmp_path, broker_url=url), [model])
+    with app.connection_for_read() as connection:
+        queue = Queue(doorbell.queue_name(model))(connection.default_channel)
+        queue.declare()
+        doorbell.ring(app, model, trace)
+        message = next(m for _ in range(100) if (m := queue.get(no_ack=True)) is not None)
+        queue.delete()
+    assert message.payload[:2] == [[str(trace)], {}]
+    assert message.headers["task"] == doorbell.TASK
+    assert message.headers["argsrepr"] == "()"
+    assert message.headers["kwargsrepr"] == "{}"
+
+
+def test_a_silent_broker_is_an_error_at_once(tmp_path: Path) -> None:
+    settings = make_settings(tmp_path, broker_url="amqp://guest:guest@127.0.0.1:1//")
+    app = doorbell.create_app(settings, ["m"])
+    with pytest.raises(OperationalError):
+        doorbell.ring(app, "m", uuid4())
+
+
+def test_celery_finds_the_app(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("EASEL_DATA_FOLDER", str(tmp_path))
+    doorbell._default_app.cache_clear()
+    assert doorbell.app.main == "easel"
+    assert [queue.name for queue in doorbell.app.conf.task_queues] == ["easel.builtin"]
