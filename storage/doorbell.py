@@ -14,6 +14,7 @@ from celery import Celery
 from kombu import Queue
 
 from storage.catalog import load_catalog
+from storage.embedded import SCHEME
 from storage.settings import Settings
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def create_app(settings: Settings, models: Sequence[str]) -> Celery:
 
 def _transport_options(settings: Settings) -> dict[str, Any]:
     url = settings.resolved_broker_url
-    if url.startswith("filesystem"):
+    if url.startswith(SCHEME):
         folder = settings.data_folder / "broker"
         for name in ("messages", "control"):
             (folder / name).mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -43,6 +43,9 @@ def forget_person(session: Session, platform: Platform, user_id: str, now: datet
     session.execute(delete(VerdictRow).where(VerdictRow.job_id.in_(jobs)))
     session.execute(delete(ReviewRow).where(ReviewRow.job_id.in_(jobs)))
     session.execute(delete(PictureRow).where(PictureRow.job_id.in_(jobs)))
+    for review in session.scalars(select(ReviewRow).where(ReviewRow.opened_by == user_id)):
+        # What was reported stays open; who reported it is forgotten, each in a way of its own.
+        review.opened_by = f"forgotten:{review.id.hex}"
     person = (UsageRow.platform == platform, UsageRow.user_id == user_id)
     session.execute(update(UsageRow).where(*person).values(user_id=""))
     session.execute(
@@ -70,24 +73,32 @@ def export_person(session: Session, platform: Platform, user_id: str) -> dict[st
         RequestRow.platform == platform, RequestRow.user_id == user_id
     )
     jobs = select(JobRow.id).where(JobRow.request_id.in_(mine))
-    reviews = or_(
-        ReviewRow.job_id.in_(jobs),
-        ReviewRow.opened_by == user_id,
-    )
+    reviews = or_(ReviewRow.job_id.in_(jobs), ReviewRow.opened_by == user_id)
     queries: dict[str, Select[Any]] = {
         "requests": select(RequestRow).where(RequestRow.id.in_(mine)),
         "jobs": select(JobRow).where(JobRow.id.in_(jobs)),
         "pictures": select(PictureRow).where(PictureRow.job_id.in_(jobs)),
+        "messages": select(DeliveryRow).where(DeliveryRow.job_id.in_(jobs)),
         "verdicts": select(VerdictRow).where(VerdictRow.job_id.in_(jobs)),
         "usage": select(UsageRow).where(UsageRow.platform == platform, UsageRow.user_id == user_id),
         "reviews": select(ReviewRow).where(reviews),
         "bans": select(BanRow).where(BanRow.platform == platform, BanRow.user_id == user_id),
     }
-    return {name: [_plain(row) for row in session.scalars(q)] for name, q in queries.items()}
+    stored = {name: [_plain(row) for row in session.scalars(q)] for name, q in queries.items()}
+    for row in stored["reviews"]:
+        # Who reported or judged is somebody else's data.
+        row["opened_by"] = user_id if row["opened_by"] == user_id else ""
+        row["decided_by"] = ""
+    for row in stored["bans"]:
+        row["banned_by"] = ""
+    return dict(stored)
 
 
 def _plain(row: Base) -> dict[str, object]:
+    """A row for JSON. Of a message's address only what says where it is: a token is a key."""
     values = {name: getattr(row, name) for name in row.__mapper__.columns.keys()}  # noqa: SIM118
+    if isinstance(address := values.get("address"), dict):
+        values["address"] = {k: v for k, v in address.items() if k in ("channel_id", "message_id")}
     simple = (str, int, float, bool, list, dict, type(None))
     return {name: v if isinstance(v, simple) else str(v) for name, v in values.items()}
 

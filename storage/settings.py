@@ -144,7 +144,7 @@ class Settings(BaseSettings):
 
     @property
     def resolved_broker_url(self) -> str:
-        return self.broker_url or "filesystem://localhost"
+        return self.broker_url or "easel-files://localhost"
 
     @property
     def resolved_blob_url(self) -> str:

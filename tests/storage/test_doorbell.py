@@ -1,6 +1,7 @@
 """A ring carries one UUID, on every broker, and says nothing of the request."""
 
 import os
+import threading
 from pathlib import Path
 from uuid import uuid4
 
@@ -33,6 +34,32 @@ def test_a_ring_is_heard_and_holds_one_uuid(tmp_path: Path, url: str) -> None:
     assert message.headers["task"] == doorbell.TASK
     assert message.headers["argsrepr"] == "()"
     assert message.headers["kwargsrepr"] == "{}"
+
+
+def test_many_rings_are_each_heard_by_one(tmp_path: Path) -> None:
+    """Half-written files and two readers of one file were met with kombu's own transport."""
+    app = doorbell.create_app(make_settings(tmp_path), ["m"])
+    heard: list[str] = []
+    over = threading.Event()
+
+    def listen() -> None:
+        with app.connection_for_read() as connection:
+            queue = Queue(doorbell.queue_name("m"))(connection.default_channel)
+            queue.declare()
+            while (message := queue.get(no_ack=True)) is not None or not over.is_set():
+                if message is not None:
+                    heard.append(message.payload[0][0])
+
+    readers = [threading.Thread(target=listen) for _ in range(3)]
+    for reader in readers:
+        reader.start()
+    traces = [uuid4() for _ in range(300)]
+    for trace in traces:
+        doorbell.ring(app, "m", trace)
+    over.set()
+    for reader in readers:
+        reader.join()
+    assert sorted(heard) == sorted(map(str, traces))
 
 
 def test_a_silent_broker_is_an_error_at_once(tmp_path: Path) -> None:

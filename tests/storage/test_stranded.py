@@ -1,0 +1,114 @@
+"""Private results that could not be sent, and what is exported of a person."""
+
+import json
+from dataclasses import replace
+from datetime import timedelta
+
+from storage import deliveries, forget, jobs, leases, places, review
+from storage.database import Database
+from storage.domain import Delivery, Platform, ReviewKind
+from storage.places import WorkspaceRules
+from tests.fakes.nouns import FakeClock, a_request, made, recorded
+
+LEASE = timedelta(seconds=15)
+DISCORD = Platform.DISCORD
+
+
+def drawn(database: Database, clock: FakeClock, *, private: bool, user: str = "alice") -> Delivery:
+    """A finished job whose message is gone."""
+    with database.write() as session:
+        request = a_request(private=private)
+        job_id = recorded(session, now=clock.now, user=user, request=request)
+        job = leases.claim(
+            session, ["builtin"], worker="w", lease=LEASE, max_attempts=3, now=clock.now
+        )
+        assert job is not None
+        jobs.finish(session, job, made(job), clock.now)
+        delivery = deliveries.get(session, job_id)
+        assert delivery is not None
+        deliveries.give_up(session, delivery, "direct messages are closed")
+    clock.advance(seconds=1)
+    return delivery
+
+
+def test_private_results_wait_for_their_person(database: Database, clock: FakeClock) -> None:
+    first = drawn(database, clock, private=True)
+    drawn(database, clock, private=False)
+    drawn(database, clock, private=True, user="bob")
+    last = drawn(database, clock, private=True)
+    with database.read() as session:
+        found = deliveries.stranded(session, DISCORD, "alice", 10)
+    assert list(found) == [last.job_id, first.job_id]
+
+
+def test_a_moved_result_is_due_at_its_new_address(database: Database, clock: FakeClock) -> None:
+    lost = drawn(database, clock, private=True)
+    with database.write() as session:
+        deliveries.move(session, lost.job_id, {"message_id": "new"})
+    with database.write() as session:
+        (due,) = deliveries.lease_due(
+            session,
+            DISCORD,
+            owner="me",
+            lease=LEASE,
+            pace=timedelta(seconds=1.5),
+            now=clock.now,
+        )
+        assert not deliveries.stranded(session, DISCORD, "alice", 10)
+    assert (due.job_id, due.address) == (lost.job_id, {"message_id": "new"})
+    assert not due.shown_pictures
+
+
+def test_forgetting_leaves_no_address_of_a_lost_message(
+    database: Database, clock: FakeClock
+) -> None:
+    lost = drawn(database, clock, private=True)
+    with database.write() as session:
+        forget.forget_person(session, DISCORD, "alice", clock.now)
+    with database.read() as session:
+        delivery = deliveries.get(session, lost.job_id)
+    assert delivery is not None
+    assert delivery.address == {}
+
+
+def test_an_export_holds_one_person(database: Database, clock: FakeClock) -> None:
+    drawn(database, clock, private=False)
+    drawn(database, clock, private=False, user="bob")
+    with database.read() as session:
+        stored = forget.export_person(session, DISCORD, "alice")
+    assert json.loads(json.dumps(stored)) == stored
+    counts = {name: len(rows) for name, rows in stored.items() if isinstance(rows, list)}
+    assert counts == {
+        "requests": 1,
+        "jobs": 1,
+        "pictures": 1,
+        "messages": 1,
+        "verdicts": 1,
+        "usage": 1,
+        "reviews": 0,
+        "bans": 0,
+    }
+    assert "bob" not in json.dumps(stored)
+
+
+def test_who_reported_is_known_to_nobody_else(database: Database, clock: FakeClock) -> None:
+    job_id = drawn(database, clock, private=False).job_id
+    with database.write() as session:
+        review.report(session, job_id, by="bob", now=clock.now)
+    with database.read() as session:
+        assert "bob" not in json.dumps(forget.export_person(session, DISCORD, "alice"))
+        assert "bob" in json.dumps(forget.export_person(session, DISCORD, "bob"))
+    with database.write() as session:
+        forget.forget_person(session, DISCORD, "bob", clock.now)
+    with database.read() as session:
+        (still_open,) = review.waiting(session, ReviewKind.REPORT)
+    assert "bob" not in still_open.opened_by
+
+
+def test_rules_are_changed_in_one_transaction(database: Database) -> None:
+    with database.write() as session:
+        places.set_rules(session, DISCORD, "guild", WorkspaceRules(paused=True))
+        chosen = places.change(session, DISCORD, "guild", lambda r: replace(r, daily_pictures=3))
+    assert chosen == WorkspaceRules(paused=True, daily_pictures=3)
+    with database.read() as session:
+        assert places.rules(session, DISCORD, "guild") == chosen
