@@ -70,7 +70,7 @@ async def run_demo(settings: Settings, port: int) -> int:
     run = simcord.run(bot, check_errors=False)
     world = run._env.backend
     world.clock, world.bot_user.name = WallClock(), "Easel"
-    async with WorkerProcess(settings), run as env:
+    async with run as env:
         guild = env.create_guild("Easel demo")
         channel = guild.create_text_channel("pictures")
         manager = guild.create_role("Managers", permissions=discord.Permissions.all())
@@ -104,9 +104,11 @@ async def _serve(line: Any, bot: Any, preview: Any) -> None:
     print(f"Open {preview.url}")
     print("Type /imagine there. Ctrl-C ends the demo.", flush=True)
     try:
-        finished, _ = await asyncio.wait([closed, *loops], return_when=asyncio.FIRST_COMPLETED)
-        for task in finished:
-            task.result()
+        # The worker leaves first and hands back what it has, which the deliverer still shows.
+        async with WorkerProcess(line.settings):
+            done, _ = await asyncio.wait([closed, *loops], return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
     finally:
         for task in (closed, *loops):
             task.cancel()

@@ -16,9 +16,11 @@ from storage.settings import Settings
 log = structlog.get_logger()
 
 STOP_SECONDS = 20.0
-SHORTEST_LIFE_SECONDS = 10.0
-"""A worker that dies sooner is not started again at once."""
+SHORT_LIFE_SECONDS = 30.0
+LONGEST_PAUSE_SECONDS = 60.0
+"""Workers that die young are started again after 1, 2, 4… seconds, at most this."""
 
+LOG = "worker.log"
 SECRETS = ("EASEL_DISCORD_TOKEN",)
 
 
@@ -41,7 +43,7 @@ class WorkerProcess:
             "EASEL_DATA_FOLDER": str(folder.absolute()),
             "EASEL_PARENT_PID": str(os.getpid()),
         }
-        with (folder / "worker.log").open("ab") as output:
+        with (folder / LOG).open("ab") as output:
             # A session of its own: Ctrl-C in the terminal reaches us alone, and we stop it in
             # good order.
             self._process = await asyncio.create_subprocess_exec(
@@ -54,12 +56,14 @@ class WorkerProcess:
             )
 
     async def _keep(self) -> None:
+        pause = 1.0
         while self._process is not None:
             born = time.monotonic()
             code = await self._process.wait()
-            log.warning("worker.ended", code=code, log=str(self._settings.data_folder))
-            if time.monotonic() - born < SHORTEST_LIFE_SECONDS:
-                await asyncio.sleep(SHORTEST_LIFE_SECONDS)
+            young = time.monotonic() - born < SHORT_LIFE_SECONDS
+            log.warning("worker.ended", code=code, log=str(self._settings.data_folder / LOG))
+            await asyncio.sleep(pause if young else 0)
+            pause = min(2 * pause, LONGEST_PAUSE_SECONDS) if young else 1.0
             await self._start()
 
     async def __aenter__(self) -> Self:

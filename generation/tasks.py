@@ -7,12 +7,14 @@ import os
 import signal
 import socket
 import threading
-from functools import cache
+from functools import cache, partial
 from typing import Any
+from uuid import UUID
 
 import structlog
-from celery import shared_task
+from celery import Celery, shared_task
 from celery.signals import setup_logging, worker_init, worker_ready, worker_shutting_down
+from kombu.exceptions import KombuError
 from sqlalchemy.exc import OperationalError
 
 from generation.engine import Engine
@@ -35,9 +37,10 @@ def worker() -> Worker:
     settings = Settings()
     catalog = load_catalog(settings)
     device = resolve_device(settings.device)
+    models = settings.worker_models or tuple(catalog.models)
     return Worker(
         name=f"{socket.gethostname()}:{os.getpid()}",
-        models=settings.worker_models or tuple(catalog.models),
+        models=models,
         settings=settings,
         catalog=catalog,
         database=connect(settings),
@@ -45,7 +48,13 @@ def worker() -> Worker:
         engine=Engine(catalog, device=device, max_loaded=settings.max_loaded_models),
         # The device belongs to the engine alone, so the checkers look with the processor.
         checkers=load_checkers(settings.safety_checkers, "cpu"),
+        ring=partial(_ring, doorbell.create_app(settings, models)),
     )
+
+
+def _ring(app: Celery, model: str, job_id: UUID) -> None:
+    with contextlib.suppress(KombuError, OSError):  # The reaper rings again.
+        doorbell.ring(app, model, job_id)
 
 
 @shared_task(name=doorbell.TASK, ignore_result=True)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import io
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
-from typing import TypeVar
+from uuid import UUID
 
 import structlog
 import torch
@@ -40,7 +40,6 @@ from storage.domain.job import FailureReason
 from storage.settings import Settings
 
 log = structlog.get_logger()
-T = TypeVar("T")
 
 # Longer than a database takes to come back; a lease that ran out meanwhile is refused by the fence.
 persistent = retry(
@@ -65,7 +64,9 @@ class Worker:
         blobs: Blobs,
         engine: Engine,
         checkers: Sequence[Checker],
+        ring: Callable[[str, UUID], None],
     ) -> None:
+        """`ring` tells other workers of a job that was handed back."""
         self.name = name
         self.models = tuple(models)
         self.settings = settings
@@ -74,6 +75,7 @@ class Worker:
         self.blobs = blobs
         self.engine = engine
         self.checkers = tuple(checkers)
+        self._ring = ring
         self.draining = threading.Event()
         self._in_hand = 0
         self._changed = threading.Condition()
@@ -241,5 +243,7 @@ class Worker:
             log.info("job.lost", job=str(job.id), attempt=job.attempt.number)
             return
         with self.database.write() as session:
-            leases.release(session, job, self.database.clock())
-        log.info("job.released", job=str(job.id))
+            released = leases.release(session, job, self.database.clock())
+        log.info("job.released", job=str(job.id), written=released)
+        if released:
+            self._ring(job.request.model, job.id)
