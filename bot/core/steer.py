@@ -1,6 +1,7 @@
 """Steer: what the buttons do to a request that is there already."""
 
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
@@ -14,6 +15,19 @@ from storage.log import LogEntry, LoggedPicture
 VARY_STRENGTH = 0.55
 ENLARGE_STRENGTH = 0.3
 LARGEST_SIDE_PX = 2048
+
+
+def remake(
+    action: str, entry: LogEntry, index: int, *, seed: int, catalog: Catalog
+) -> ImageRequest | Complaint:
+    """The new request that again, vary or enlarge makes of an old one."""
+    match action:
+        case "vary":
+            return vary(entry, index, seed)
+        case "enlarge":
+            return enlarge(entry, index, catalog)
+        case _:
+            return again(entry, seed)
 
 
 def again(entry: LogEntry, seed: int) -> ImageRequest:
@@ -95,8 +109,38 @@ def report(session: Session, job_id: UUID, by: str, now: datetime) -> bool:
     return review.report(session, job_id, by=by, now=now)
 
 
-def entry_or_complaint(session: Session, job_id: UUID) -> LogEntry | Complaint:
+@dataclass(frozen=True, kw_only=True)
+class Viewer:
+    """Who looks at a card or presses its buttons, and from where."""
+
+    user_id: str
+    workspace_id: str
+    manages_messages: bool
+
+
+Right = Callable[[LogEntry, Viewer], bool]
+
+
+def may_change(entry: LogEntry, viewer: Viewer) -> bool:
+    """Cancel and delete: the requester, and whoever may manage messages there."""
+    here = entry.place.workspace_id == viewer.workspace_id
+    return entry.user_id == viewer.user_id or (here and viewer.manages_messages)
+
+
+def may_read(entry: LogEntry, viewer: Viewer) -> bool:
+    """Prompts that are private, and those whose pictures were refused, are not for everybody."""
+    here = entry.place.workspace_id == viewer.workspace_id
+    public = not entry.request.private and (not entry.state.finished or shown_pictures(entry))
+    return (here and bool(public)) or may_change(entry, viewer)
+
+
+def entry_for(session: Session, job_id: UUID, viewer: Viewer, right: Right) -> LogEntry | Complaint:
+    """The request, if it is still known and the viewer has this right to it."""
     entry = log.entry(session, job_id)
     if entry is None or not entry.user_id:
         return Complaint(text="I have forgotten this request, so I can't do that any more.")
+    if not right(entry, viewer):
+        return Complaint(
+            text="Only who asked for this picture, or who may manage messages here, can do that."
+        )
     return entry

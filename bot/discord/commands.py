@@ -9,7 +9,7 @@ import discord
 from discord import app_commands
 from discord.app_commands import Choice, locale_str
 
-from bot.core.grammar import MAX_PROMPT_CHARACTERS
+from bot.core.grammar import MAX_COUNT, MAX_PROMPT_CHARACTERS, MAX_SEED
 from bot.core.names import suggest_names
 from bot.discord.intake import (
     Address,
@@ -29,41 +29,28 @@ from storage.catalog import Catalog
 from storage.domain import Complaint, Platform
 
 SUGGESTIONS = 25
-LARGEST_SEED = 2**32 - 1
 
 
-@app_commands.rename(
-    prompt=locale_str(mark("prompt")),
-    negative=locale_str(mark("negative")),
-    reference=locale_str(mark("reference")),
-    mask=locale_str(mark("mask")),
-    use=locale_str(mark("use")),
-    strength=locale_str(mark("strength")),
-    seed=locale_str(mark("seed")),
-    steps=locale_str(mark("steps")),
-    guidance=locale_str(mark("guidance")),
-    aspect=locale_str(mark("aspect")),
-    count=locale_str(mark("count")),
-    style=locale_str(mark("style")),
-    model=locale_str(mark("model")),
-    private=locale_str(mark("private")),
-)
-@app_commands.describe(
-    prompt=locale_str(mark("What to draw")),
-    negative=locale_str(mark("What should not be in the picture")),
-    reference=locale_str(mark("A picture to start from: PNG, JPEG or WebP")),
-    mask=locale_str(mark("What is white here is repainted in the reference, the rest stays")),
-    use=locale_str(mark("What the reference is for")),
-    strength=locale_str(mark("0 to 1: how far the picture may move away from the reference")),
-    seed=locale_str(mark("The same seed and settings draw the same picture")),
-    steps=locale_str(mark("More steps take longer and show finer detail")),
-    guidance=locale_str(mark("How closely the picture follows the words")),
-    aspect=locale_str(mark("Shape or size, such as 3:2 or 512x768")),
-    count=locale_str(mark("How many pictures")),
-    style=locale_str(mark("A look to draw it in")),
-    model=locale_str(mark("Which model draws")),
-    private=locale_str(mark("Only you see the picture")),
-)
+OPTIONS = {
+    mark("prompt"): mark("What to draw"),
+    mark("negative"): mark("What should not be in the picture"),
+    mark("reference"): mark("A picture to start from: PNG, JPEG or WebP"),
+    mark("mask"): mark("What is white here is repainted in the reference, the rest stays"),
+    mark("use"): mark("What the reference is for"),
+    mark("strength"): mark("0 to 1: how far the picture may move away from the reference"),
+    mark("seed"): mark("The same seed and settings draw the same picture"),
+    mark("steps"): mark("More steps take longer and show finer detail"),
+    mark("guidance"): mark("How closely the picture follows the words"),
+    mark("aspect"): mark("Shape or size, such as 3:2 or 512x768"),
+    mark("count"): mark("How many pictures"),
+    mark("style"): mark("A look to draw it in"),
+    mark("model"): mark("Which model draws"),
+    mark("private"): mark("Only you see the picture"),
+}
+
+
+@app_commands.rename(**{name: locale_str(name) for name in OPTIONS})
+@app_commands.describe(**{name: locale_str(text) for name, text in OPTIONS.items()})
 @app_commands.choices(
     use=[
         Choice(name=locale_str(mark("restyle: redraw the whole picture")), value="restyle"),
@@ -78,11 +65,11 @@ async def _imagine(
     mask: discord.Attachment | None = None,
     use: str | None = None,
     strength: app_commands.Range[float, 0, 1] | None = None,
-    seed: app_commands.Range[int, 0, LARGEST_SEED] | None = None,
+    seed: app_commands.Range[int, 0, MAX_SEED] | None = None,
     steps: app_commands.Range[int, 1, 1000] | None = None,
     guidance: app_commands.Range[float, 0, 100] | None = None,
     aspect: app_commands.Range[str, 1, 20] | None = None,
-    count: app_commands.Range[int, 1, 4] | None = None,
+    count: app_commands.Range[int, 1, MAX_COUNT] | None = None,
     style: str | None = None,
     model: str | None = None,
     private: bool = False,

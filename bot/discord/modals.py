@@ -29,7 +29,7 @@ from bot.discord.intake import (
     raw_command,
     tell,
 )
-from bot.discord.presses import entry_for, may_read
+from bot.discord.presses import entry_for
 from bot.discord.words import words
 from bot.i18n import say
 from storage import deliveries, log
@@ -47,16 +47,17 @@ class Brought:
     """
 
     def __init__(self) -> None:
-        self._files: OrderedDict[str, discord.Attachment] = OrderedDict()
+        self._files: OrderedDict[tuple[int, str], discord.Attachment] = OrderedDict()
 
-    def put(self, file: discord.Attachment) -> str:
-        self._files[str(file.id)] = file
+    def put(self, person_id: int, file: discord.Attachment) -> str:
+        """The name by which this person, and no other, gets it back."""
+        self._files[person_id, str(file.id)] = file
         if len(self._files) > REMEMBERED:
             self._files.popitem(last=False)
         return f"brought:{file.id}"
 
-    def get(self, file_id: str) -> discord.Attachment | None:
-        return self._files.get(file_id)
+    def get(self, person_id: int, file_id: str) -> discord.Attachment | None:
+        return self._files.get((person_id, file_id))
 
 
 def _label(text: str, item: ui.Item[Any], description: str | None = None) -> ui.Label[Any]:
@@ -86,7 +87,7 @@ async def _open(interaction: Interaction, title: str, custom_id: str, *items: ui
 async def edit(press: Press) -> None:
     """A modal answers first or not at all, so this looks into the database before."""
     interaction, locale = press.interaction, locale_of(press.interaction)
-    entry = await entry_for(interaction, press.job_id, may_read)
+    entry = await entry_for(interaction, press.job_id, steer.may_read)
     if isinstance(entry, Complaint):
         await tell(interaction, words(locale, entry))
         return
@@ -131,11 +132,11 @@ async def _sources(interaction: Interaction, message: discord.Message) -> Sequen
     line = interaction.client.line
     job_id = await line.read(lambda s: deliveries.by_message(s, Platform.DISCORD, str(message.id)))
     if job_id is not None:
-        entry = await entry_for(interaction, job_id, may_read)
+        entry = await entry_for(interaction, job_id, steer.may_read)
         pictures = () if isinstance(entry, Complaint) else steer.shown_pictures(entry)
         return [f"kept:{picture.sha256}" for picture in pictures]
     files = [f for f in message.attachments if (f.content_type or "").startswith("image/")]
-    return [interaction.client.brought.put(file) for file in files]
+    return [interaction.client.brought.put(interaction.user.id, file) for file in files]
 
 
 async def submitted(interaction: Interaction) -> None:
@@ -161,7 +162,7 @@ def _values(components: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 async def _edited(interaction: Interaction, job_id: UUID, text: str) -> None:
     async def submit(address: Address) -> UUID | Complaint:
-        entry = await entry_for(interaction, job_id, may_read)
+        entry = await entry_for(interaction, job_id, steer.may_read)
         if isinstance(entry, Complaint):
             return entry
         reference = entry.request.reference
@@ -200,10 +201,11 @@ async def _source(interaction: Interaction, name: str) -> Source | Complaint:
     kind, _, value = name.partition(":")
     if kind == "kept":
         entry = await interaction.client.line.read(lambda s: log.by_picture(s, value))
-        if entry is not None and may_read(interaction, entry):
-            return Kept(sha256=value)
-        return Complaint(text="This picture is not here any more.")
-    file = attached(interaction.client.brought.get(value))
+        if entry is None:
+            return Complaint(text="This picture is not here any more.")
+        known = await entry_for(interaction, entry.job_id, steer.may_read)
+        return known if isinstance(known, Complaint) else Kept(sha256=value)
+    file = attached(interaction.client.brought.get(interaction.user.id, value))
     return file or Complaint(
         text="I have been restarted since, and have lost that picture. Choose “Use as "
         "reference” on its message again."

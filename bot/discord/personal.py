@@ -5,27 +5,24 @@ from __future__ import annotations
 import asyncio
 import io
 import json
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 import discord
 from discord import app_commands, ui
 from discord.app_commands import locale_str
-from sqlalchemy.orm import Session
 
-from bot.core import steer
-from bot.core.present import queue_view, shorten
+from bot.core import mine, steer
+from bot.core.present import shorten
 from bot.discord.buttons import CardButton, Press, on
 from bot.discord.intake import Interaction, acknowledge, locale_of, quietly, tell
-from bot.discord.presses import entry_for, may_change
+from bot.discord.presses import entry_for
 from bot.discord.words import escape, words
 from bot.i18n import format_duration, mark, say, say_n
-from storage import deliveries, forget, log, places, usage
-from storage.domain import Complaint, JobState, Platform
+from storage import deliveries, forget
+from storage.domain import Complaint, Platform
 from storage.log import LogEntry
 
-LISTED = 10
 PROMPT_SHOWN = 80
 
 
@@ -41,17 +38,12 @@ async def _show_queue(interaction: Interaction) -> None:
     line, locale, person = interaction.client.line, locale_of(interaction), _person(interaction)
     now = line.database.clock()
     view, texts = ui.View(timeout=None), []
-
-    def look(session: Session) -> list[tuple[LogEntry, str]]:
-        user = (Platform.DISCORD, person)
-        waiting = log.page(session, user=user, unfinished=True, limit=LISTED)
-        stranded = deliveries.stranded(session, *user, limit=LISTED - len(waiting))
-        kept = [entry for job in stranded if (entry := log.entry(session, job))]
-        return [(e, _state(locale, session, e, now)) for e in [*reversed(waiting), *kept]]
-
-    for number, (entry, state) in enumerate(await line.read(look), 1):
-        texts.append(f"{number}. {escape(shorten(entry.request.prompt, PROMPT_SHOWN))}\n{state}")
-        if entry.state.finished:
+    requests = await line.read(lambda s: mine.queue(s, Platform.DISCORD, person, locale, now))
+    for number, request in enumerate(requests, 1):
+        entry = request.entry
+        prompt = escape(shorten(entry.request.prompt, PROMPT_SHOWN))
+        texts.append(f"{number}. {prompt}\n{request.state}")
+        if request.stranded:
             label = say(locale, "Show {number}", number=number)
             view.add_item(CardButton("fetch", entry.job_id, label=label))
         elif not entry.cancel_requested:
@@ -62,26 +54,13 @@ async def _show_queue(interaction: Interaction) -> None:
     await interaction.edit_original_response(embed=embed, view=view)
 
 
-def _state(locale: str, session: Session, entry: LogEntry, now: datetime) -> str:
-    if entry.state.finished:
-        return say(locale, "Finished, but I could not send it to you.")
-    if entry.state is JobState.RUNNING:
-        return say(locale, "Being drawn.")
-    view = queue_view(session, entry, now)
-    text = say(locale, "Number {position} in the queue.", position=view.position)
-    if view.estimate_seconds is not None:
-        duration = format_duration(locale, view.estimate_seconds)
-        text += " " + say(locale, "About {duration} to go.", duration=duration)
-    return text
-
-
 @on("drop")
 async def drop(press: Press) -> None:
     """Cancel from `/queue`, and show what is left there."""
     interaction, line = press.interaction, press.interaction.client.line
     if not await quietly(interaction.response.defer()):
         return
-    entry = await entry_for(interaction, press.job_id, may_change)
+    entry = await entry_for(interaction, press.job_id, steer.may_change)
     now = line.database.clock()
     if isinstance(entry, LogEntry):
         complaint = await line.write(lambda s: steer.cancel(s, press.job_id, now))
@@ -99,7 +78,7 @@ async def fetch(press: Press) -> None:
     address = await acknowledge(interaction, private=True)
     if address is None:
         return
-    entry = await entry_for(interaction, press.job_id, may_change)
+    entry = await entry_for(interaction, press.job_id, steer.may_change)
     if isinstance(entry, Complaint):
         text = words(locale_of(interaction), entry)
         await interaction.edit_original_response(content=text)
@@ -116,22 +95,14 @@ async def usage_command(interaction: Interaction) -> None:
         return
     line, locale, person = interaction.client.line, locale_of(interaction), _person(interaction)
     now, server = line.database.clock(), str(interaction.guild_id or "")
-
-    def look(session: Session) -> tuple[int, int, list[LogEntry]]:
-        rules = places.rules(session, Platform.DISCORD, server)
-        default = line.settings.daily_pictures
-        quota = default if rules.daily_pictures is None else rules.daily_pictures
-        today = usage.today(session, Platform.DISCORD, person, now)
-        recent = usage.recent(session, Platform.DISCORD, person, LISTED // 2)
-        entries = [log.entry(session, spent.job_id) for spent in recent]
-        return today, max(0, quota - today), [entry for entry in entries if entry]
-
-    today, left, recent = await line.read(look)
+    used = await line.read(
+        lambda s: mine.used(s, line.settings, Platform.DISCORD, server, person, now)
+    )
     texts = [
-        say_n(locale, "{n} picture today.", "{n} pictures today.", today),
-        say(locale, "You have {left} left until midnight UTC.", left=left),
+        say_n(locale, "{n} picture today.", "{n} pictures today.", used.pictures_today),
+        say(locale, "You have {left} left until midnight UTC.", left=used.pictures_left),
     ]
-    for entry in recent:
+    for entry in used.recent:
         spent = format_duration(locale, entry.device_seconds)
         prompt = escape(shorten(entry.request.prompt, PROMPT_SHOWN))
         texts.append(say(locale, "• {prompt}: drawn in {duration}", prompt=prompt, duration=spent))

@@ -8,45 +8,28 @@ from uuid import UUID
 import discord
 
 from bot.core import steer
-from bot.core.present import details
+from bot.core.details import details
 from bot.discord.buttons import Press, on
 from bot.discord.intake import Address, Interaction, ask, locale_of, quietly, raw_command, tell
 from bot.discord.words import clip, escape, words
 from bot.i18n import say
-from storage.domain import Complaint, ImageRequest
+from storage.domain import Complaint
 from storage.log import LogEntry
 
 SHORT_VALUE = 40
 """Characters that leave room for other fields in the same row."""
 
-NOT_YOURS = Complaint(
-    text="Only who asked for this picture, or who may manage messages here, can do that."
-)
 
-
-def may_change(interaction: Interaction, entry: LogEntry) -> bool:
-    mine = entry.user_id == str(interaction.user.id)
-    here = entry.place.workspace_id == str(interaction.guild_id or "")
-    return mine or (here and interaction.permissions.manage_messages)
-
-
-def may_read(interaction: Interaction, entry: LogEntry) -> bool:
-    """Private prompts, and those whose pictures were refused, are not for everybody."""
-    shown = not entry.state.finished or steer.shown_pictures(entry)
-    here = entry.place.workspace_id == str(interaction.guild_id or "")
-    open_to_all = here and bool(shown) and not entry.request.private
-    return open_to_all or may_change(interaction, entry)
-
-
-Right = Callable[[Interaction, LogEntry], bool]
-
-
-async def entry_for(interaction: Interaction, job_id: UUID, right: Right) -> LogEntry | Complaint:
+async def entry_for(
+    interaction: Interaction, job_id: UUID, right: steer.Right
+) -> LogEntry | Complaint:
+    viewer = steer.Viewer(
+        user_id=str(interaction.user.id),
+        workspace_id=str(interaction.guild_id or ""),
+        manages_messages=interaction.permissions.manage_messages,
+    )
     line = interaction.client.line
-    entry = await line.read(lambda s: steer.entry_or_complaint(s, job_id))
-    if isinstance(entry, LogEntry) and not right(interaction, entry):
-        return NOT_YOURS
-    return entry
+    return await line.read(lambda s: steer.entry_for(s, job_id, viewer, right))
 
 
 @on("again", "vary", "enlarge")
@@ -55,8 +38,12 @@ async def remake(press: Press) -> None:
 
     async def submit(address: Address) -> UUID | Complaint:
         line = press.interaction.client.line
-        entry = await entry_for(press.interaction, press.job_id, may_read)
-        request = entry if isinstance(entry, Complaint) else _remade(press, entry)
+        entry = await entry_for(press.interaction, press.job_id, steer.may_read)
+        if isinstance(entry, Complaint):
+            return entry
+        request = steer.remake(
+            press.action, entry, press.picture, seed=line.seed(), catalog=line.catalog
+        )
         if isinstance(request, Complaint):
             return request
         raw = raw_command(
@@ -67,23 +54,12 @@ async def remake(press: Press) -> None:
     await ask(press.interaction, submit, private=press.is_private)
 
 
-def _remade(press: Press, entry: LogEntry) -> ImageRequest | Complaint:
-    line = press.interaction.client.line
-    match press.action:
-        case "vary":
-            return steer.vary(entry, press.picture, line.seed())
-        case "enlarge":
-            return steer.enlarge(entry, press.picture, line.catalog)
-        case _:
-            return steer.again(entry, line.seed())
-
-
 async def _change(press: Press, change: Callable[[], Awaitable[Complaint | None]]) -> None:
     """Do something to the request of a card; the card itself shows what came of it."""
     interaction = press.interaction
     if not await quietly(interaction.response.defer()):
         return
-    entry = await entry_for(interaction, press.job_id, may_change)
+    entry = await entry_for(interaction, press.job_id, steer.may_change)
     complaint = entry if isinstance(entry, Complaint) else await change()
     if complaint is not None:
         await tell(interaction, words(locale_of(interaction), complaint))
@@ -126,7 +102,7 @@ async def show_details(press: Press) -> None:
 
 async def answer_details(interaction: Interaction, job_id: UUID) -> None:
     locale = locale_of(interaction)
-    entry = await entry_for(interaction, job_id, may_read)
+    entry = await entry_for(interaction, job_id, steer.may_read)
     if isinstance(entry, Complaint):
         await interaction.edit_original_response(content=words(locale, entry))
         return

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -21,7 +22,7 @@ from storage.domain import Card, CardPicture, Delivery, Platform, Tone
 if TYPE_CHECKING:
     from bot.discord.app import Easel
 
-UNKNOWN_WEBHOOK, INVALID_TOKEN, DIRECT_MESSAGES_CLOSED = 10015, 50027, 50007
+UNKNOWN_WEBHOOK, INVALID_TOKEN = 10015, 50027
 NOTICE = timedelta(minutes=1)
 """So long before the token dies a private card says where the picture will come."""
 BAR_CELLS = 16
@@ -70,7 +71,7 @@ class DiscordShow:
         expires_at = datetime.fromisoformat(address["token_expires_at"])
         late = private and unfinished and now >= expires_at - NOTICE
         content = Content(card, late=late)
-        if now < expires_at:
+        if address["token"] and now < expires_at:
             webhook = self._webhook(delivery)
             try:
                 edit = partial(webhook.edit_message, int(address["message_id"]))
@@ -78,10 +79,12 @@ class DiscordShow:
             except discord.HTTPException as error:
                 if error.code not in (UNKNOWN_WEBHOOK, INVALID_TOKEN):
                     raise
+            # Not tried again: Discord bans addresses that send too much it cannot accept.
+            delivery = replace(delivery, address={**address, "token": ""})
         if not private:
             return await content.edit(self._message(delivery).edit, delivery, read)
         if unfinished:
-            return Shown(address=address, pictures=delivery.shown_pictures)
+            return Shown(address=delivery.address, pictures=delivery.shown_pictures)
         return await self._send_privately(delivery, content, read)
 
     async def _send_privately(
@@ -110,11 +113,9 @@ class DiscordShow:
         address = delivery.address
         if not address:
             return Shown(address={}, pictures=False)
-        alive = self._client.line.database.clock() < datetime.fromisoformat(
-            address["token_expires_at"]
-        )
+        expires_at = datetime.fromisoformat(address["token_expires_at"])
         try:
-            if alive and address["token"]:
+            if address["token"] and self._client.line.database.clock() < expires_at:
                 await self._webhook(delivery).delete_message(int(address["message_id"]))
             elif not address.get("ephemeral"):
                 await self._message(delivery).delete()

@@ -108,8 +108,9 @@ class World:
     async def deliver(self) -> int:
         """Everything that is due, shown."""
         deliverer = self.deliverer
-        count = await deliverer.step()
-        await deliverer.drain()
+        with self.env.time_context():  # simcord's transport, in whatever task this is
+            count = await deliverer.step()
+            await deliverer.drain()
         await self.env.settle()
         return count
 

@@ -5,12 +5,10 @@ import shutil
 from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 import pytest_asyncio
 from simcord import Env
-from simcord.http import router
 
 from bot.compose import build_line
 from bot.core.line import Line
@@ -20,32 +18,14 @@ from storage.database import connect
 from storage.settings import Settings
 from tests.conftest import make_settings
 from tests.fakes.discord_world import Wire, World
-from tests.wire.discord_api import Api, Violation, check_limits, spec_path
+from tests.wire.checking import wire_checks
+
+__all__ = ["wire_checks"]
 
 
 @pytest.fixture(autouse=True)
-def wire_checks(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
-    """Every request of every dialogue is one that Discord describes; yields what was checked."""
-    dispatch, path = router.dispatch, spec_path()
-    checked: list[str] = []
-    wrong: list[Violation] = []
-
-    def checking(backend: Any, method: str, path_: str, **kwargs: Any) -> Any:
-        files = [len(f.fp.getbuffer()) for f in kwargs.get("files") or ()]
-        body = kwargs.get("json")
-        try:
-            check_limits(method, path_, body, files)
-            if path is not None:
-                Api.load(path).check(method, path_, body, files=bool(files))
-        except Violation as violation:
-            wrong.append(violation)  # Kept too, for whoever swallows what a request raises.
-            raise
-        checked.append(f"{method} {path_}")
-        return dispatch(backend, method, path_, **kwargs)
-
-    monkeypatch.setattr(router, "dispatch", checking)
-    yield checked
-    assert not wrong
+def checked_wire(wire_checks: list[str]) -> list[str]:
+    return wire_checks
 
 
 @pytest.fixture

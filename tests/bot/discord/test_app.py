@@ -3,16 +3,19 @@
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import discord
 import pytest
+from discord.app_commands import TranslationContext, locale_str
+from discord.app_commands import TranslationContextLocation as Location
 from discord.gateway import DiscordWebSocket
 from discord.http import Route
 from simcord import Env
 from yarl import URL
 
 from bot.core.line import Line
-from bot.discord.app import Easel, create_bot
+from bot.discord.app import Easel, Translator, create_bot
 from bot.i18n import say
 from tests.conftest import make_settings
 from tests.fakes.discord_world import World
@@ -85,3 +88,25 @@ async def test_commands_are_described_in_three_languages(world: World) -> None:
     for locale in ("fr", "es-ES", "es-419"):
         sentence = say(locale[:2], "Draw a picture from words")
         assert described.get(locale, imagine["description"]) == sentence
+
+
+@pytest.mark.parametrize(
+    ("translated", "location", "kept"),
+    [
+        ("imagina", Location.command_name, True),
+        ("Imagina", Location.command_name, False),
+        ("dos palabras", Location.parameter_name, False),
+        ("x" * 33, Location.group_name, False),
+        ("Dos palabras", Location.command_description, True),
+        ("imagine", Location.command_name, False),
+    ],
+)
+async def test_names_are_translated_where_discord_allows_it(
+    monkeypatch: pytest.MonkeyPatch, translated: str, location: Location, kept: bool
+) -> None:
+    monkeypatch.setattr("bot.discord.app.say", lambda locale, text: translated)
+    context: Any = TranslationContext(location, None)  # type: ignore[call-overload]
+    text = locale_str("imagine")
+    found = await Translator().translate(text, discord.Locale.spain_spanish, context)
+    assert found == (translated if kept else None)
+    assert await Translator().translate(text, discord.Locale.german, context) is None

@@ -280,6 +280,18 @@ async def test_missing_permissions_are_named(
     assert not world.job_ids()
 
 
+async def test_the_right_to_write_in_threads_is_another(world: World) -> None:
+    locked = world.channel_without("send_messages_in_threads")
+    channel: Any = world.env.bot.get_channel(locked.id)
+    await channel.create_thread(name="talk", type=discord.ChannelType.public_thread)
+    await world.env.settle()
+    (thread,) = locked.threads
+    said = await world.alice.slash(thread, "imagine", prompt="a red apple")
+    assert "Send Messages in Threads" in refusal(said)
+    await world.alice.slash(locked, "imagine", prompt="a red apple")
+    assert len(world.job_ids()) == 1
+
+
 async def test_a_private_picture_needs_no_right_to_write(world: World) -> None:
     channel = world.channel_without("send_messages")
     said = await world.alice.slash(channel, "imagine", prompt="a red apple")

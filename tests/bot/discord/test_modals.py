@@ -172,3 +172,44 @@ async def test_details_of_a_message(world: World) -> None:
     other = await bring(world, ("cat.png", png(5)))
     nothing = await world.bob.context_menu(world.channel, "Picture details", other)
     assert "no picture of mine" in refusal(nothing)
+
+
+@pytest.mark.parametrize("private", [True, False])
+async def test_a_forged_modal_reaches_no_private_picture(world: World, private: bool) -> None:
+    """A client can send any custom id that it likes."""
+    await world.drawn("a red apple", private=private)
+    sha256 = world.entry.pictures[0].sha256
+    message = await bring(world, ("cat.png", png(5)))
+    shown = await world.bob.context_menu(world.channel, "Use as reference", message)
+    spec = shown._interaction.modal
+    assert spec is not None
+    spec["custom_id"] = f"easel:reference:kept:{sha256}"
+    heard = await world.bob.submit_modal(shown, {"prompt": "a green apple"})
+    if private:
+        assert "Only who asked" in refusal(heard)
+    else:
+        assert world.entry.request.prompt == "a green apple"
+
+
+async def test_what_somebody_else_brought_is_not_to_be_had(world: World) -> None:
+    message = await bring(world, ("cat.png", png(5)))
+    mine = await use(world, message)
+    theirs = await world.bob.context_menu(
+        world.channel, "Use as reference", await bring(world, ("dog.png", png(6)))
+    )
+    assert mine.modal is not None
+    spec = theirs._interaction.modal
+    assert spec is not None
+    spec["custom_id"] = mine.modal["custom_id"]
+    heard = await world.bob.submit_modal(theirs, {"prompt": "a red apple"})
+    assert "lost that picture" in refusal(heard)
+
+
+@pytest.mark.parametrize("custom_id", ["easel:edit:nonsense", "easel:reference:", "other"])
+async def test_an_unknown_modal_is_nobodys(world: World, custom_id: str) -> None:
+    shown = await use(world, await bring(world, ("cat.png", png(5))))
+    spec = shown._interaction.modal
+    assert spec is not None
+    spec["custom_id"] = custom_id
+    await world.alice.submit_modal(shown, {"prompt": "a red apple"})
+    assert not world.job_ids()

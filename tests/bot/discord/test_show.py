@@ -34,10 +34,12 @@ async def test_after_the_token_the_same_message_is_edited_by_the_bot(world: Worl
 async def test_a_token_that_died_early(world: World, status: int, code: int) -> None:
     said = await world.imagine()
     world.env.inject_error("PATCH", "/webhooks/*", status=status, code=code, times=None)
+    await world.deliver()
     world.painter.paint()
     await world.deliver()
     assert said.response is not None
     assert len(said.response.attachments) == 1
+    assert len(edits(world, "/webhooks/")) == 1, "a dead token is tried once"
 
 
 async def test_pictures_are_uploaded_once(world: World) -> None:

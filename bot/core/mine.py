@@ -1,0 +1,85 @@
+"""What one person is told of their own requests: the queue, and what they have used."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy.orm import Session
+
+from bot.core.present import queue_view
+from bot.i18n import format_duration, say
+from storage import deliveries, log, places, usage
+from storage.domain import JobState, Platform
+from storage.log import LogEntry
+from storage.settings import Settings
+
+LISTED = 10
+"""Requests that a queue shows; nobody has more waiting, unless the settings say so."""
+RECENT = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class QueuedRequest:
+    entry: LogEntry
+    state: str
+    """How it stands, in words."""
+
+    @property
+    def stranded(self) -> bool:
+        """Finished and private, but it could not be sent."""
+        return self.entry.state.finished
+
+
+def queue(
+    session: Session, platform: Platform, user_id: str, locale: str, now: datetime
+) -> Sequence[QueuedRequest]:
+    """What waits and runs, oldest first; then results that could not be sent."""
+    open_entries = log.page(session, user=(platform, user_id), unfinished=True, limit=LISTED)
+    jobs = deliveries.stranded(session, platform, user_id, LISTED - len(open_entries))
+    stranded = [entry for job in jobs if (entry := log.entry(session, job))]
+    return [
+        QueuedRequest(entry=entry, state=_state(session, entry, locale, now))
+        for entry in [*reversed(open_entries), *stranded]
+    ]
+
+
+def _state(session: Session, entry: LogEntry, locale: str, now: datetime) -> str:
+    if entry.state.finished:
+        return say(locale, "Finished, but I could not send it to you.")
+    if entry.state is JobState.RUNNING:
+        return say(locale, "Being drawn.")
+    view = queue_view(session, entry, now)
+    text = say(locale, "Number {position} in the queue.", position=view.position)
+    if view.estimate_seconds is None:
+        return text
+    duration = format_duration(locale, view.estimate_seconds)
+    return f"{text} {say(locale, 'About {duration} to go.', duration=duration)}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Used:
+    pictures_today: int
+    pictures_left: int
+    recent: Sequence[LogEntry]
+
+
+def used(
+    session: Session,
+    settings: Settings,
+    platform: Platform,
+    workspace_id: str,
+    user_id: str,
+    now: datetime,
+) -> Used:
+    """Today's pictures, what the quota of this place leaves, and the last requests."""
+    rules = places.rules(session, platform, workspace_id)
+    quota = settings.daily_pictures if rules.daily_pictures is None else rules.daily_pictures
+    today = usage.today(session, platform, user_id, now)
+    entries = [
+        log.entry(session, e.job_id) for e in usage.recent(session, platform, user_id, RECENT)
+    ]
+    return Used(
+        pictures_today=today,
+        pictures_left=max(0, quota - today),
+        recent=[entry for entry in entries if entry],
+    )
