@@ -13,18 +13,38 @@ from typing import Final
 from generation.builtin.sources import LANGUAGES, Record, Style
 
 _SUBGROUPS: Final = {11, 14, *range(34, 49), *range(50, 83)}
-_LIVING_OR_FOOD: Final = range(34, 48)
-_ALSO: Final = {
-    "skull", "grinning face", "smiling face with sunglasses", "crying face", "angry face",
-    "smiling face with heart-eyes", "thinking face", "face with tears of joy", "nerd face",
-    "winking face", "sleeping face", "smiling face with halo", "cowboy hat face", "hot face",
-    "thumbs up", "waving hand", "eye", "ear", "nose", "mouth", "foot", "tooth", "bone",
-    "baby", "Santa Claus", "astronaut", "ninja", "mage", "mermaid", "fairy", "vampire", "zombie",
-    "princess", "detective", "superhero", "collision", "speech balloon", "footprints",
-    "world map", "globe showing Americas", "pirate flag",
-    "flying saucer", "teddy bear", "kite", "parrot", "flamingo", "axe", "drum", "spoon", "brain",
-    "compass", "cupcake", "potted plant", "chair", "magnet", "ringed planet", "peacock",
-}  # fmt: skip
+_FAVOURITES: Final = (  # what people ask for most, by hand
+    "grinning face|smiling face with sunglasses|smiling face with heart-eyes|crying face|"
+    "angry face|face with tears of joy|skull|pile of poo|ghost|alien|robot|red heart|"
+    "broken heart|eye|brain|baby|Santa Claus|astronaut|princess|mermaid|ninja|mage|thumbs up|"
+    "footprints|dog face|cat face|lion|tiger face|horse face|unicorn|cow face|pig face|elephant|"
+    "giraffe|mouse face|rabbit face|bear|koala|panda|fox|wolf|monkey face|zebra|deer|camel|"
+    "hedgehog|bat|chicken|rooster|baby chick|bird|penguin|eagle|duck|owl|parrot|flamingo|"
+    "peacock|frog|crocodile|turtle|lizard|snake|dragon face|T-Rex|spouting whale|dolphin|fish|"
+    "tropical fish|shark|octopus|crab|snail|butterfly|bug|ant|honeybee|lady beetle|spider|rose|"
+    "sunflower|tulip|cherry blossom|evergreen tree|deciduous tree|palm tree|cactus|maple leaf|"
+    "four leaf clover|mushroom|bouquet|potted plant|grapes|watermelon|tangerine|lemon|banana|"
+    "pineapple|red apple|green apple|pear|peach|cherries|strawberry|kiwi fruit|tomato|coconut|"
+    "avocado|eggplant|carrot|ear of corn|hot pepper|broccoli|bread|croissant|cheese wedge|"
+    "hamburger|french fries|pizza|hot dog|sandwich|taco|egg|popcorn|sushi|spaghetti|"
+    "soft ice cream|doughnut|cookie|birthday cake|cupcake|chocolate bar|candy|lollipop|"
+    "honey pot|glass of milk|hot beverage|wine glass|cocktail glass|beer mug|spoon|"
+    "fork and knife|globe showing Americas|world map|mountain|volcano|desert island|house|"
+    "castle|hospital|church|Tokyo tower|Statue of Liberty|fountain|tent|ferris wheel|locomotive|"
+    "bus|ambulance|fire engine|police car|taxi|automobile|delivery truck|tractor|motorcycle|"
+    "bicycle|sailboat|ship|anchor|airplane|helicopter|rocket|flying saucer|satellite|"
+    "hourglass not done|alarm clock|watch|full moon|crescent moon|sun|sun with face|star|"
+    "rainbow|cloud|umbrella|high voltage|snowflake|snowman|fire|droplet|ringed planet|"
+    "jack-o-lantern|Christmas tree|balloon|fireworks|wrapped gift|trophy|soccer ball|basketball|"
+    "baseball|american football|tennis|bullseye|kite|video game|game die|teddy bear|"
+    "artist palette|crystal ball|glasses|sunglasses|t-shirt|jeans|dress|backpack|"
+    "high-heeled shoe|running shoe|crown|top hat|ring|gem stone|bell|musical note|microphone|"
+    "headphone|radio|saxophone|trumpet|guitar|violin|musical keyboard|drum|mobile phone|"
+    "telephone|laptop|television|camera|candle|light bulb|open book|books|newspaper|money bag|"
+    "envelope|package|pencil|paintbrush|scissors|locked|key|hammer|axe|crossed swords|bomb|"
+    "bow and arrow|shield|wrench|gear|magnet|microscope|telescope|syringe|pill|door|bed|chair|"
+    "toilet"
+).split("|")  # noqa: SIM905
 _LEAVE_OUT: Final = re.compile(
     r"oncoming|o’clock|-thirty|moon face|quarter moon|gibbous|new moon|waning|mailbox|outbox"
     r"|inbox|speaker (low|medium)|muted|heart (decoration|exclamation|with|on)|mending|growing"
@@ -146,14 +166,14 @@ class Concept:
 def choose(records: dict[str, list[Record]], style: Style, count: int) -> list[Concept]:
     """The `count` best-known things of the set that `style` can draw, with their names.
 
-    Best known: things, animals, plants, food, vehicles and a few faces and people, without arrows,
-    clock faces and near doubles; of these the earliest Unicode emoji versions first, living things
-    and food before others. Where `count` goes beyond them, all else but flags follows.
+    First what people ask for most (a list by hand), then things, animals, plants, food and vehicles
+    without arrows, clock faces and near doubles, the earliest Unicode emoji versions first; where
+    `count` goes beyond them, all else but flags.
     """
     drawn = [
         r for r in records["en"] if r.get("group") not in _UNTAUGHT and style.svg(r["hexcode"])
     ]
-    drawn.sort(key=lambda record: (not _preferred(record), _rank(record), record["order"]))
+    drawn = _by_use(drawn)
     aliases = {r["hexcode"]: _ALIASES.get(r["label"]) for r in drawn[:count]}
     names = {language: _names(records[language], aliases, language) for language in LANGUAGES}
     return [
@@ -179,17 +199,20 @@ def singulars(name: str, language: str) -> Iterator[str]:
             yield " ".join(word[:-1] for word in words)
 
 
-def _rank(record: Record) -> float:
-    """Age of the emoji, with living things and food counted as older, favourites oldest."""
-    if record["label"] in _ALSO:
-        return 1
-    version = float(record["version"])
-    return max(version - 4 * (record.get("subgroup") in _LIVING_OR_FOOD), 1)
+def _by_use(records: list[Record]) -> list[Record]:
+    """Favourites, then what is preferred, then the rest; in each the oldest emoji first."""
+    favourite = {label: place for place, label in enumerate(_FAVOURITES)}
+
+    def key(record: Record) -> tuple[int, bool, float, int]:
+        place = favourite.get(record["label"], len(favourite))
+        return place, not _preferred(record), float(record["version"]), int(record["order"])
+
+    return sorted(records, key=key)
 
 
 def _preferred(record: Record) -> bool:
     label = str(record["label"])
-    if label in _ALSO:
+    if label in _FAVOURITES:
         return True
     chosen = record.get("subgroup") in _SUBGROUPS and not _LEAVE_OUT.search(label)
     return chosen and label not in _FACED
