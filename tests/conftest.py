@@ -60,6 +60,16 @@ def postgres_url() -> Iterator[str]:
     admin.dispose()
 
 
+@pytest.fixture
+def empty_postgres_url(postgres_url: str) -> str:
+    engine = create_engine(postgres_url)
+    with engine.begin() as connection:
+        connection.execute(text("drop schema public cascade"))
+        connection.execute(text("create schema public"))
+    engine.dispose()
+    return postgres_url
+
+
 @pytest.fixture(
     params=[
         "sqlite",
@@ -78,12 +88,8 @@ def database(
     if request.param == "sqlite":
         url = f"sqlite:///{tmp_path / 'test.db'}"
     else:
-        url = request.getfixturevalue("postgres_url")
+        url = request.getfixturevalue("empty_postgres_url")
     database = Database(url, clock)
-    if not database.is_sqlite:
-        with database.engine.begin() as connection:
-            connection.execute(text("drop schema public cascade"))
-            connection.execute(text("create schema public"))
     migrate.upgrade(database)
     yield database
     database.close()

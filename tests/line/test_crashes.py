@@ -6,7 +6,7 @@ from storage.domain import JobState
 from storage.domain.job import Phase
 from tests.fakes.house import House
 
-LONG = "a cat --seed 7 --steps 50 --count 4"
+LONG = "a cat --seed 7 --steps 50 --count 2"
 
 
 def in_mid_step(entry: object) -> bool:
