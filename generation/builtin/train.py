@@ -34,8 +34,8 @@ from generation.builtin.stage import Budget, Session
 from generation.builtin.words import vocabulary
 
 _VOCABULARY: Final = 4288
-_AUTOENCODER_SHARE: Final = 0.07
-_DECODER_SHARE: Final = 0.06
+_SMALL_SHARE: Final = 0.06  # of the minutes, for the autoencoder and again for its decoder
+_SMALL_MINUTES: Final = 5.5  # at most, so that a run given more minutes goes on with the denoiser
 _AUTOENCODER_BATCH: Final = 32
 
 
@@ -145,22 +145,21 @@ def train(
     def sample_sheet() -> None:
         draw_sheet(pipe, session.work / "sheet.png", recipe.seed)
 
+    little, much = _budgets(recipe)
     complete = (
-        train_autoencoder(vae, small, session, _budget(recipe, _AUTOENCODER_SHARE), device)
+        train_autoencoder(vae, small, session, little, device)
         and train_denoiser(
             networks,
             vae.requires_grad_(False),
             Batches(drawings, recipe.batch, recipe.seed, recipe.mix),
             exposures,
             session,
-            _budget(recipe, 1 - _AUTOENCODER_SHARE - _DECODER_SHARE),
+            much,
             device,
             workers,
             sample_sheet,
         )
-        and train_decoder(
-            vae.requires_grad_(True), small, session, _budget(recipe, _DECODER_SHARE), device
-        )
+        and train_decoder(vae.requires_grad_(True), small, session, little, device)
     )
     if complete:
         facts = _facts(recipe, exposures)
@@ -169,12 +168,13 @@ def train(
     return complete
 
 
-def _budget(recipe: Recipe, share: float) -> Budget:
-    if recipe.minutes is not None:
-        return Budget(seconds=recipe.minutes * 60 * share)
-    if share < 0.5:
-        return Budget(samples=recipe.autoencoder_samples)
-    return Budget(samples=recipe.exposures * recipe.concepts)
+def _budgets(recipe: Recipe) -> tuple[Budget, Budget]:
+    """What the autoencoder and its decoder get each, and what the denoiser gets."""
+    if recipe.minutes is None:
+        samples = recipe.exposures * recipe.concepts
+        return Budget(samples=recipe.autoencoder_samples), Budget(samples=samples)
+    small = min(recipe.minutes * _SMALL_SHARE, _SMALL_MINUTES)
+    return Budget(seconds=60 * small), Budget(seconds=60 * (recipe.minutes - 2 * small))
 
 
 def tokenizer_for(drawings: Drawings, recipe: Recipe, folder: Path) -> CLIPTokenizer:
