@@ -171,7 +171,9 @@ def _missing_notes(entry: LogEntry, visible: int) -> list[str]:
     held = sum(p.decision is Decision.HOLD for p in entry.pictures)
     blocked = sum(p.decision is Decision.BLOCK for p in entry.pictures)
     notes = []
-    if held:
+    if held and total == 1:
+        notes.append(say(locale, "The picture waits for a moderator to look at it."))
+    elif held:
         notes.append(
             say_n(
                 locale,
@@ -181,7 +183,9 @@ def _missing_notes(entry: LogEntry, visible: int) -> list[str]:
                 total=total,
             )
         )
-    if blocked:
+    if blocked and total == 1:
+        notes.append(say(locale, REFUSALS[Subject.OUTPUT]))
+    elif blocked:
         notes.append(
             say_n(
                 locale,

@@ -49,7 +49,7 @@ def _rules(locale: str, rules: WorkspaceRules, daily_pictures: int) -> discord.E
     quota = daily_pictures if rules.daily_pictures is None else rules.daily_pictures
     where = ", ".join(f"<#{channel}>" for channel in rules.channels)
     rows = (
-        (say(locale, "State"), say(locale, "Paused") if rules.paused else say(locale, "Drawing")),
+        (say(locale, "State"), say(locale, "Paused") if rules.paused else say(locale, "Open for requests")),
         (say(locale, "Channels"), where or say(locale, "All")),
         (say(locale, "Default model"), rules.default_model or say(locale, "The bot's own")),
         (

@@ -22,7 +22,7 @@ async def test_what_holds_without_a_choice(world: World, locale: str) -> None:
         said = await world.mod.slash(world.channel, "easel show")
     shown = rules(said)
     assert shown[say(locale, "Channels")] == say(locale, "All")
-    assert shown[say(locale, "State")] == say(locale, "Drawing")
+    assert shown[say(locale, "State")] == say(locale, "Open for requests")
     assert "100" in shown[say(locale, "Quota")]
 
 
@@ -47,7 +47,7 @@ async def test_pause_and_resume(world: World) -> None:
     assert rules(said)["State"] == "Paused"
     assert "paused" in refusal(await world.imagine())
     said = await world.mod.slash(world.channel, "easel resume")
-    assert rules(said)["State"] == "Drawing"
+    assert rules(said)["State"] == "Open for requests"
     await world.imagine()
     assert len(world.job_ids()) == 1
 
