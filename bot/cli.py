@@ -9,15 +9,12 @@ import os
 import signal
 from collections.abc import Coroutine
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
 from bot.terminal.logs import log_app, review_app
-
-if TYPE_CHECKING:
-    from storage.settings import Settings
+from bot.terminal.start import open_database, plain_console, read_settings, ready_settings
 
 app = typer.Typer(
     help="Easel: an illustration bot that you run yourself.",
@@ -27,24 +24,6 @@ app = typer.Typer(
 )
 app.add_typer(log_app, name="log")
 app.add_typer(review_app, name="review")
-
-
-def _settings() -> Settings:
-    """The settings, or words about what is wrong with them and exit status 2."""
-    from pydantic import ValidationError
-
-    from storage import logs
-    from storage.settings import Settings
-
-    try:
-        settings = Settings()
-    except ValidationError as error:
-        for problem in error.errors(include_input=False):
-            name = "EASEL_" + "__".join(str(part) for part in problem["loc"]).upper()
-            typer.echo(f"{name.rstrip('_')}: {problem['msg']}", err=True)
-        raise typer.Exit(2) from None
-    logs.configure(settings)
-    return settings
 
 
 def _run(work: Coroutine[Any, Any, int | None]) -> int:
@@ -73,9 +52,10 @@ def demo(
     try:
         from bot.demo import run_demo
     except ModuleNotFoundError as error:
-        typer.echo(f"The demo needs one more package: pip install 'easel-bot[demo]' ({error.name})")
+        words = f"The demo needs one more package: pip install 'easel-bot[demo]' ({error.name})"
+        typer.echo(words, err=True)
         raise typer.Exit(2) from None
-    raise typer.Exit(_run(run_demo(_settings(), port)))
+    raise typer.Exit(_run(run_demo(ready_settings(), port)))
 
 
 @app.command()
@@ -129,20 +109,27 @@ def draw(
     if not output.absolute().parent.is_dir():
         typer.echo(f"There is no folder {output.absolute().parent}; make it first.", err=True)
         raise typer.Exit(2)
-    line = build_line(_settings())
-    raise typer.Exit(_run(draw_picture(line, raw, output, Console())))
+    line = build_line(ready_settings())
+    raise typer.Exit(_run(draw_picture(line, raw, output, plain_console())))
 
 
 @app.command()
 def discord() -> None:
     """Serve Discord. Needs EASEL_DISCORD_TOKEN, and a worker somewhere."""
+    from discord import LoginFailure
+
     from bot.discord.run import serve
 
-    settings = _settings()
-    if settings.discord_token is None:
+    settings = ready_settings()
+    if not settings.discord_token:
         typer.echo("Set EASEL_DISCORD_TOKEN; the README says where Discord shows it.", err=True)
         raise typer.Exit(2)
-    raise typer.Exit(_run(serve(settings)))
+    try:
+        status = _run(serve(settings))
+    except LoginFailure:
+        typer.echo("Discord refuses EASEL_DISCORD_TOKEN: copy it anew from the portal.", err=True)
+        raise typer.Exit(2) from None
+    raise typer.Exit(status)
 
 
 @app.command()
@@ -152,15 +139,10 @@ def worker(
     """Draw what the queue holds: Celery's own worker with Easel's defaults."""
     # A thread of OpenMP that spins while it waits takes the core from the one that it waits for.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    from storage import doorbell, migrate
+    from storage import doorbell
     from storage.catalog import load_catalog
-    from storage.database import connect
 
-    settings = _settings()
-    settings.data_folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    database = connect(settings)
-    migrate.upgrade(database)
-    database.close()
+    settings = ready_settings(for_prompts=False)
     models = settings.worker_models or tuple(load_catalog(settings).models)
     celery = doorbell.create_app(settings, models)
     celery.worker_main(
@@ -181,9 +163,8 @@ def worker(
 def migrate() -> None:
     """Bring the database to the newest schema."""
     from storage import migrate as migrations
-    from storage.database import connect
 
-    database = connect(_settings())
+    database = open_database(read_settings())
     before = migrations.current(database) or "nothing"
     migrations.upgrade(database)
     typer.echo(f"{before} → {migrations.current(database)}")
@@ -194,7 +175,7 @@ def doctor() -> None:
     """What is configured, what answers, what is missing, in plain words."""
     from bot.terminal.doctor import examine
 
-    raise typer.Exit(_run(examine(_settings(), Console())))
+    raise typer.Exit(_run(examine(read_settings(), plain_console())))
 
 
 def main() -> None:

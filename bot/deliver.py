@@ -195,6 +195,7 @@ class Deliverer:
                 return [(e.job_id, _of_waiting(session, e, now)) for e in entries if e]
 
         views = await asyncio.to_thread(look)
+
         def tell(session: Session) -> None:
             for job, words in views:
                 deliveries.say_of_waiting(session, job, words)

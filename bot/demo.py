@@ -7,6 +7,7 @@ doorbell, a Celery worker process, the deliverer and the reaper.
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -59,11 +60,14 @@ def _locales(languages: dict[int, str]) -> Iterator[None]:
 
 async def run_demo(settings: Settings, port: int) -> int:
     """Serve the page on 127.0.0.1 until it is closed, or until Ctrl-C."""
-    if settings.discord_token is not None:
+    if settings.discord_token:
         print(
             "EASEL_DISCORD_TOKEN is set, so this data folder serves a real Discord. Unset it, or "
             "give the demo a folder of its own with EASEL_DATA_FOLDER."
         )
+        return 2
+    if not _is_free(port):
+        print(f"Port {port} is taken. Choose another with --port; 0 picks a free one.")
         return 2
     line = build_line(settings)
     bot = create_bot(settings, line)
@@ -87,6 +91,17 @@ async def run_demo(settings: Settings, port: int) -> int:
             async with preview:
                 await _serve(line, bot, preview)
     return 0
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        # As servers do: what a closed connection leaves behind is no hindrance.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
 
 
 async def _serve(line: Any, bot: Any, preview: Any) -> None:

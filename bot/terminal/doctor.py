@@ -9,7 +9,10 @@ from collections.abc import Callable
 from datetime import timedelta
 
 from rich.console import Console
+from rich.text import Text
 
+from bot.core.textcheck import TextRules
+from bot.terminal.start import said
 from storage import doorbell, migrate, places
 from storage.blobs import open_blobs
 from storage.catalog import Catalog, load_catalog
@@ -18,6 +21,8 @@ from storage.settings import Settings
 
 ALIVE_WITHIN = timedelta(seconds=30)
 PATIENCE_SECONDS = 3
+
+_MARKS = {True: ("ok", "green"), False: ("no", "red"), None: ("– ", "yellow")}
 
 Finding = tuple[bool | None, str]
 """Well, not well, or None for what is worth knowing; and the words."""
@@ -28,8 +33,7 @@ async def examine(settings: Settings, console: Console) -> int:
     sound = True
     for check in _WRONG:
         for well, words in await asyncio.to_thread(_try, check, settings):
-            mark = {True: "[green]ok[/]", False: "[red]no[/]", None: "[yellow]–[/] "}[well]
-            console.print(f"{mark} {words}", highlight=False, soft_wrap=True)
+            console.print(Text.assemble(_MARKS[well], " ", words), soft_wrap=True)
             sound = sound and well is not False
     return 0 if sound else 1
 
@@ -70,13 +74,17 @@ def _workers(database: Database) -> list[Finding]:
     if not workers:
         return [(None, "No worker is running: start one with `easel worker`.")]
     return [
-        (True, f"Worker {w.name} serves {', '.join(w.models)}; in memory: {', '.join(w.loaded)}.")
+        (
+            True,
+            f"Worker {w.name} serves {', '.join(w.models)}; "
+            f"in memory: {', '.join(w.loaded) or 'nothing yet'}.",
+        )
         for w in workers
     ]
 
 
 def _broker(settings: Settings) -> list[Finding]:
-    app = doorbell.create_app(settings, tuple(load_catalog(settings).models))
+    app = doorbell.create_app(settings, (settings.default_model,))
     with app.connection_for_write() as connection:
         connection.ensure_connection(max_retries=1, timeout=PATIENCE_SECONDS)
         return [(True, f"Broker answers ({connection.transport.driver_name}).")]
@@ -94,7 +102,7 @@ def _models(settings: Settings) -> list[Finding]:
     try:
         catalog: Catalog = load_catalog(settings)
     except (OSError, ValueError) as error:
-        return [(False, f"The catalog cannot be read: {error}")]
+        return [(False, f"The catalog cannot be read: {said(error)}")]
     names = ", ".join(catalog.models)
     return [
         (True, f"Models: {names}; the default is {settings.default_model}."),
@@ -102,8 +110,15 @@ def _models(settings: Settings) -> list[Finding]:
     ]
 
 
+def _text_rules(settings: Settings) -> list[Finding]:
+    rules = TextRules.load(settings.text_rules)
+    return [
+        (True, f"Prompts are checked for {', '.join(rules.decisions)} (rules {rules.version}).")
+    ]
+
+
 def _discord(settings: Settings) -> list[Finding]:
-    if settings.discord_token is None:
+    if not settings.discord_token:
         return [(None, "No Discord token: `easel demo` and `easel draw` work without one.")]
     request = urllib.request.Request(  # noqa: S310 (the operator's own setting)
         f"{settings.discord_api_url.rstrip('/')}/users/@me",
@@ -120,11 +135,12 @@ def _discord(settings: Settings) -> list[Finding]:
         return [(False, f"Discord does not answer at {settings.discord_api_url}.")]
 
 
-_WRONG = {
+_WRONG: dict[Callable[[Settings], list[Finding]], tuple[str, str]] = {
     _folder: ("EASEL_DATA_FOLDER", "The data folder cannot be written"),
     _database: ("EASEL_DATABASE_URL", "The database does not answer"),
     _broker: ("EASEL_BROKER_URL", "The broker does not answer"),
     _blobs: ("EASEL_BLOB_URL", "Pictures cannot be stored"),
     _models: ("EASEL_CATALOG", "The catalog cannot be read"),
+    _text_rules: ("EASEL_TEXT_RULES", "The text rules cannot be read"),
     _discord: ("EASEL_DISCORD_API_URL", "Discord cannot be asked"),
 }

@@ -66,12 +66,12 @@ async def draw(line: Line, raw: RawCommand, output: Path, console: Console) -> i
     async with AsyncExitStack() as stack:
         show = TerminalShow(output, console)
         stack.callback(show.stop)
-        if not await line.read(lambda s: _served(line, s)):
-            await stack.enter_async_context(WorkerProcess(line.settings))
         job = await line.submit(raw, {})
         if isinstance(job, Complaint):
             console.print(say(raw.requester.locale, job.text, **job.values), style="yellow")
             return 1
+        if not await line.read(lambda s: _served(line, s)):
+            await stack.enter_async_context(WorkerProcess(line.settings))
         await _follow(line, show, job)
         show.stop()
         return _report(show, job, console)

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
+
+from bot.terminal.start import open_database, plain_console, read_settings
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -27,23 +28,27 @@ review_app = typer.Typer(help="Judge what is held or reported.", no_args_is_help
 JobArgument = Annotated[str, typer.Argument(help="The first characters of a job's id.")]
 
 
-def _open() -> tuple[Settings, Database]:
+@contextmanager
+def _open() -> Iterator[tuple[Settings, Database]]:
     from storage import migrate
-    from storage.database import connect
-    from storage.settings import Settings
 
-    settings = Settings()
-    database = connect(settings)
-    migrate.upgrade(database)
-    return settings, database
+    settings = read_settings()
+    database = open_database(settings)
+    try:
+        migrate.upgrade(database)
+        yield settings, database
+    finally:
+        database.close()
 
 
 @contextmanager
 def _job(prefix: str, *, write: bool) -> Iterator[tuple[Session, LogEntry, Settings, Database]]:
     from storage import log
 
-    settings, database = _open()
-    with database.write() if write else database.read() as session:
+    with (
+        _open() as (settings, database),
+        database.write() if write else database.read() as session,
+    ):
         entry = log.by_prefix(session, prefix)
         if entry is None:
             typer.echo(f"No single request has an id that starts with {prefix!r}.", err=True)
@@ -66,8 +71,7 @@ def list_requests(
     from storage.domain import ReviewKind
 
     kind = ReviewKind.HOLD if held else ReviewKind.REPORT if reported else None
-    _, database = _open()
-    with database.read() as session:
+    with _open() as (_, database), database.read() as session:
         entries = log.page(session, limit=limit, search=search, review=kind)
     table = Table("id", "when (UTC)", "where", "who", "outcome", "prompt", box=None)
     for entry in entries:
@@ -79,7 +83,7 @@ def list_requests(
             entry.state + (" (held)" if entry.held else ""),
             entry.request.prompt,
         )
-    Console().print(table)
+    plain_console().print(table)
 
 
 @log_app.command()
@@ -91,7 +95,7 @@ def show(
 ) -> None:
     """Everything that is known of one request."""
     with _job(job, write=False) as (_, entry, settings, _database):
-        Console().print_json(json.dumps(as_json(entry)))
+        plain_console().print_json(json.dumps(as_json(entry)))
         if output is not None:
             _write_picture(entry, settings, output)
 
@@ -191,15 +195,15 @@ def export(
 def _all() -> Iterator[LogEntry]:
     from storage import log
 
-    _, database = _open()
     before = None
-    while True:
-        with database.read() as session:
-            entries = log.page(session, limit=500, before=before)
-        if not entries:
-            return
-        yield from entries
-        before = (entries[-1].created_at, entries[-1].job_id)
+    with _open() as (_, database):
+        while True:
+            with database.read() as session:
+                entries = log.page(session, limit=500, before=before)
+            if not entries:
+                return
+            yield from entries
+            before = (entries[-1].created_at, entries[-1].job_id)
 
 
 @review_app.command()
@@ -250,8 +254,7 @@ def unban(
     """Let somebody ask again."""
     from storage import review
 
-    _, database = _open()
-    with database.write() as session:
+    with _open() as (_, database), database.write() as session:
         if not review.unban(session, platform, user):
             typer.echo("This person is not banned.", err=True)
             raise typer.Exit(1)

@@ -25,7 +25,10 @@ class TerminalShow:
         self.written: list[Path] = []
         self._output = output
         self._progress = Progress(
-            TextColumn("{task.description}"), BarColumn(), console=console, transient=True
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            console=console,
+            transient=True,
         )
         self._bar = self._progress.add_task("", total=1.0)
         self._progress.start()

@@ -47,7 +47,10 @@ def until(found: Callable[[], Any]) -> Any:
 def demo(folder: Path) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
     """`easel demo` in a folder of its own, and the file with what it says."""
     said = folder / "said.txt"
-    environment = os.environ | {"EASEL_DATA_FOLDER": str(folder / "data")}
+    environment = os.environ | {
+        "EASEL_DATA_FOLDER": str(folder / "data"),
+        "EASEL_DISCORD_TOKEN": "",
+    }
     with said.open("wb") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", "bot.cli", "demo", "--port", "0"],

@@ -1,0 +1,114 @@
+"""What every command begins with: sound settings, or words about what is wrong and status 2."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NoReturn, TypeVar
+
+import typer
+from rich.console import Console
+
+if TYPE_CHECKING:
+    from storage.database import Database
+    from storage.settings import Settings
+
+T = TypeVar("T")
+
+
+def plain_console() -> Console:
+    """Brackets in what people typed are brackets: no prompt can colour or break what is printed."""
+    return Console(markup=False, emoji=False, highlight=False)
+
+
+def read_settings() -> Settings:
+    """The settings as they are written, with logging as they say."""
+    from pydantic import ValidationError
+    from pydantic_settings import SettingsError
+
+    from storage import logs
+    from storage.settings import Settings
+
+    try:
+        settings = Settings()
+    except ValidationError as error:
+        problems = error.errors(include_input=False)
+        _stop(*(_words(problem["loc"], problem["msg"], Settings) for problem in problems))
+    except SettingsError as error:
+        field = re.search(r'field "(\w+)"', str(error))
+        _stop(f"{_variable(field[1] if field else '')}: this is not JSON.")
+    logs.configure(settings)
+    return settings
+
+
+def ready_settings(*, for_prompts: bool = True) -> Settings:
+    """Settings with a sound catalog and a database that has the newest schema; also with sound
+    text rules, for who takes prompts."""
+    from bot.core.textcheck import TextRules
+    from storage import migrate
+    from storage.catalog import load_catalog
+
+    settings = read_settings()
+    settings.data_folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    _try("catalog", lambda: load_catalog(settings))
+    if for_prompts:
+        _try("text_rules", lambda: TextRules.load(settings.text_rules))
+    database = open_database(settings)
+    migrate.upgrade(database)
+    database.close()
+    return settings
+
+
+def open_database(settings: Settings) -> Database:
+    """The database, which has answered."""
+    from sqlalchemy.exc import ArgumentError, OperationalError
+
+    from storage import migrate
+    from storage.database import connect
+
+    try:
+        database = connect(settings)
+        migrate.current(database)
+    except ModuleNotFoundError as error:
+        words = "PostgreSQL needs one more package: pip install 'easel-bot[postgres]'"
+        _stop(f"{words} ({error.name})")
+    except (ArgumentError, OperationalError) as error:
+        # Messages of drivers may hold the password.
+        name = type(error).__name__
+        _stop(f"{_variable('database_url')}: the database does not answer ({name}).")
+    return database
+
+
+def _try(field: str, act: Callable[[], T]) -> T:
+    try:
+        return act()
+    except (OSError, ValueError) as error:
+        _stop(f"{_variable(field)}: {said(error)}")
+
+
+def said(error: Exception) -> str:
+    """What is wrong with a file, in one line."""
+    from pydantic import ValidationError
+
+    if not isinstance(error, ValidationError):
+        return str(error)
+    problems = error.errors(include_input=False, include_url=False)
+    return "; ".join(f"{'.'.join(map(str, p['loc']))}: {p['msg']}" for p in problems)
+
+
+def _words(place: tuple[int | str, ...], message: str, settings: type[Settings]) -> str:
+    message = message.removeprefix("Value error, ")
+    if place:
+        return f"{_variable('__'.join(map(str, place)))}: {message}"
+    fields = "|".join(settings.model_fields)
+    return re.sub(rf"\b(?:{fields})\b", lambda field: _variable(field[0]), message)
+
+
+def _variable(field: str) -> str:
+    return f"EASEL_{field}".upper()
+
+
+def _stop(*words: str) -> NoReturn:
+    for line in words:
+        typer.echo(line, err=True)
+    raise typer.Exit(2)
