@@ -3,8 +3,7 @@
 A catalog file is TOML:
 
     [models.dreams]
-    source = "stabilityai/sdxl-turbo"     # a diffusers folder or hub id
-    revision = "f4b0486b498f84668e828044de1d0c8ba486e05b"
+    source = "someone/dreams-turbo"     # a diffusers folder or hub id
     licence = "…"
     width = 512
     height = 512

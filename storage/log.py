@@ -1,6 +1,6 @@
 """The log: what moderators, `easel log` and the cards read. One noun for all of them."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -101,7 +101,7 @@ def page(
     limit: int = 50,
     before: tuple[datetime, UUID] | None = None,
     search: str = "",
-    review: ReviewKind | None = None,
+    reviews: Collection[ReviewKind] = (),
     user: tuple[str, str] | None = None,
     workspace: tuple[str, str] | None = None,
     unfinished: bool = False,
@@ -114,9 +114,9 @@ def page(
         query = query.where(or_(JobRow.created_at < at, older))
     if search:
         query = query.where(RequestRow.prompt.icontains(search, autoescape=True))
-    if review is not None:
+    if reviews:
         open_review = select(ReviewRow.job_id).where(
-            ReviewRow.kind == review, ReviewRow.decision.is_(None)
+            ReviewRow.kind.in_(reviews), ReviewRow.decision.is_(None)
         )
         query = query.where(JobRow.id.in_(open_review))
     if user is not None:

@@ -80,32 +80,33 @@ def _review(row: ReviewRow) -> Review:
 
 def allow(session: Session, job_id: UUID, *, by: str, now: datetime) -> Sequence[str]:
     """A moderator has looked and lets the pictures be seen. Returns the hashes to move out of
-    the part of the blob store that is kept apart, which the caller does after the commit.
+    the part of the blob store that is kept apart, which the caller does after the commit; all of
+    them each time, so that a caller who died in between can simply say it again.
 
     Raises PermissionError for a picture that the floor blocked: no one can allow that.
     """
     _decide(session, job_id, "allow", by, now, refuse_restricted=True)
-    hashes = []
-    held = (PictureRow.job_id == job_id, PictureRow.decision != Decision.ALLOW)
-    for picture in session.scalars(select(PictureRow).where(*held)):
-        if picture.kept_apart:
-            hashes.append(picture.sha256)
+    pictures = _kept_pictures(session, job_id)
+    for picture in pictures:
         picture.decision, picture.kept_apart = Decision.ALLOW, False
     deliveries.desire(session, job_id)
-    return hashes
+    return [picture.sha256 for picture in pictures]
+
+
+def _kept_pictures(session: Session, job_id: UUID) -> Sequence[PictureRow]:
+    of_job = (PictureRow.job_id == job_id, PictureRow.removed_at.is_(None))
+    return session.scalars(select(PictureRow).where(*of_job)).all()
 
 
 def remove(session: Session, job_id: UUID, *, by: str, now: datetime) -> Sequence[str]:
     """Take the message down; the pictures stay in the log, kept apart. Returns the hashes to
     move there, which the caller does after the commit."""
     _decide(session, job_id, "remove", by, now)
-    hashes = []
-    for picture in session.scalars(select(PictureRow).where(PictureRow.job_id == job_id)):
-        if not picture.kept_apart:
-            hashes.append(picture.sha256)
+    pictures = _kept_pictures(session, job_id)
+    for picture in pictures:
         picture.decision, picture.kept_apart = Decision.BLOCK, True
     deliveries.desire(session, job_id, removed=True)
-    return hashes
+    return [picture.sha256 for picture in pictures]
 
 
 def _decide(

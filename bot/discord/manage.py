@@ -48,8 +48,9 @@ async def _choose(interaction: Interaction, change: Change | None = None) -> Non
 def _rules(locale: str, rules: WorkspaceRules, daily_pictures: int) -> discord.Embed:
     quota = daily_pictures if rules.daily_pictures is None else rules.daily_pictures
     where = ", ".join(f"<#{channel}>" for channel in rules.channels)
+    state = say(locale, "Paused") if rules.paused else say(locale, "Open for requests")
     rows = (
-        (say(locale, "State"), say(locale, "Paused") if rules.paused else say(locale, "Open for requests")),
+        (say(locale, "State"), state),
         (say(locale, "Channels"), where or say(locale, "All")),
         (say(locale, "Default model"), rules.default_model or say(locale, "The bot's own")),
         (

@@ -70,9 +70,10 @@ def list_requests(
     from storage import log
     from storage.domain import ReviewKind
 
-    kind = ReviewKind.HOLD if held else ReviewKind.REPORT if reported else None
+    reviews = {ReviewKind.HOLD, ReviewKind.RESTRICTED} if held else set()
+    reviews |= {ReviewKind.REPORT} if reported else set()
     with _open() as (_, database), database.read() as session:
-        entries = log.page(session, limit=limit, search=search, review=kind)
+        entries = log.page(session, limit=limit, search=search, reviews=reviews)
     table = Table("id", "when (UTC)", "where", "who", "outcome", "prompt", box=None)
     for entry in entries:
         table.add_row(

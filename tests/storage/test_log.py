@@ -57,9 +57,9 @@ def test_reported_ones(database: Database, clock: FakeClock, ids: list[UUID]) ->
         assert not review.report(session, ids[2], by="bob", now=clock()), "once each"
         assert review.report(session, ids[2], by="carol", now=clock())
     with database.read() as session:
-        found = log.page(session, review=ReviewKind.REPORT)
+        found = log.page(session, reviews=[ReviewKind.REPORT])
         assert [entry.job_id for entry in found] == [ids[2]]
-        assert log.page(session, review=ReviewKind.HOLD) == []
+        assert log.page(session, reviews=[ReviewKind.HOLD]) == []
 
 
 def test_position_counts_who_is_before(database: Database, ids: list[UUID]) -> None:
