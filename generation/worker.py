@@ -185,7 +185,7 @@ class Worker:
             sealed = encode_and_seal(
                 image,
                 parameters=self._parameters(job, drawn, seed),
-                limit_bytes=job.place.upload_limit_bytes,
+                limit_bytes=job.place.picture_limit_bytes(job.request.count),
                 display_scale=self.catalog.models[job.request.model].display_scale,
             )
             hidden = worst(verdicts).decision in (Decision.HOLD, Decision.BLOCK)

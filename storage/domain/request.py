@@ -47,6 +47,10 @@ class Requester:
     """One of "en", "fr", "es"."""
 
 
+DISCORD_UPLOADS_BYTES = 24 * 1024 * 1024
+"""Discord takes 25 MiB a request (API reference, uploading files); the rest is for the words."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Place:
     """Where the picture will be shown."""
@@ -60,6 +64,12 @@ class Place:
     age_restricted: bool = False
     upload_limit_bytes: int = 10 * 1024 * 1024
     """Largest file that may be posted here; 10 MiB is Discord's default."""
+
+    def picture_limit_bytes(self, count: int) -> int:
+        """How large each of `count` pictures of one message may be."""
+        if self.platform is not Platform.DISCORD:
+            return self.upload_limit_bytes
+        return min(self.upload_limit_bytes, DISCORD_UPLOADS_BYTES // count)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,7 +4,16 @@ import math
 
 import pytest
 
-from storage.domain import Decision, Subject, Threshold, Verdict, decide, worst
+from storage.domain import (
+    Decision,
+    Place,
+    Platform,
+    Subject,
+    Threshold,
+    Verdict,
+    decide,
+    worst,
+)
 
 STRICT = (Threshold(label="nsfw", blur=0.3, hold=0.5, block=0.8),)
 
@@ -56,3 +65,14 @@ def test_the_floor_needs_a_minor_and_a_sexual_score() -> None:
 def test_the_gravest_decides() -> None:
     mild, grave = judged({"nsfw": 0.3}), judged({"nsfw": 0.9})
     assert worst([mild, grave, mild]) is grave
+
+
+def test_four_pictures_fit_into_one_discord_request() -> None:
+    mib = 1024 * 1024
+    place = Place(platform=Platform.DISCORD, upload_limit_bytes=50 * mib)
+    assert place.picture_limit_bytes(1) == 24 * mib
+    assert place.picture_limit_bytes(4) == 6 * mib
+    small = Place(platform=Platform.DISCORD)
+    assert small.picture_limit_bytes(1) == 10 * mib
+    shell = Place(platform=Platform.TERMINAL, upload_limit_bytes=64 * mib)
+    assert shell.picture_limit_bytes(4) == 64 * mib
