@@ -13,6 +13,7 @@ from generation.builtin import DEFAULT_GUIDANCE, DEFAULT_STEPS
 from generation.builtin.concepts import Concept
 from generation.builtin.denoiser import Networks, new_scheduler
 from generation.builtin.sources import LANGUAGES
+from generation.builtin.words import without_accents
 
 SHEET_PROMPTS: Final = (
     "a red apple", "a green apple", "a cat", "a castle", "a guitar", "a unicorn", "a penguin",
@@ -52,7 +53,11 @@ def pipeline(vae: AutoencoderTiny, networks: Networks) -> StableDiffusionPipelin
 
 @torch.no_grad()
 def draw(
-    pipe: StableDiffusionPipeline, prompts: list[str], seeds: list[int], **options: Any
+    pipe: StableDiffusionPipeline,
+    prompts: list[str],
+    seeds: list[int],
+    negatives: list[str] | None = None,
+    **options: Any,
 ) -> list[Image.Image]:
     """One picture for each prompt and seed, in batches, with the model's own defaults."""
     settings = {
@@ -64,12 +69,15 @@ def draw(
     for start in range(0, len(prompts), 16):
         part = slice(start, start + 16)
         generators = [torch.Generator("cpu").manual_seed(seed) for seed in seeds[part]]
-        pictures += pipe(prompts[part], generator=generators, **settings).images
+        unwanted = negatives[part] if negatives else None
+        pictures += pipe(
+            prompts[part], negative_prompt=unwanted, generator=generators, **settings
+        ).images
     return pictures
 
 
 def sheet(pictures: list[Image.Image], labels: list[str], enlarge: int) -> Image.Image:
-    """Labelled pictures in rows of eight."""
+    """Labelled pictures in rows of eight; the font at hand has no accents."""
     width, height = (enlarge * side for side in pictures[0].size)
     rows = -(-len(pictures) // _SHEET_COLUMNS)
     page = Image.new("RGB", (_SHEET_COLUMNS * width, rows * (height + _LABEL_HEIGHT)), "white")
@@ -78,7 +86,7 @@ def sheet(pictures: list[Image.Image], labels: list[str], enlarge: int) -> Image
     for number, (picture, label) in enumerate(zip(pictures, labels, strict=True)):
         row, column = divmod(number, _SHEET_COLUMNS)
         x, y = column * width, row * (height + _LABEL_HEIGHT)
-        pen.text((x + 2, y + 1), label[:26], fill="black", font=font)
+        pen.text((x + 2, y + 1), without_accents(label)[:22], fill="black", font=font)
         page.paste(
             picture.resize((width, height), Image.Resampling.LANCZOS), (x, y + _LABEL_HEIGHT)
         )

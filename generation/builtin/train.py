@@ -1,8 +1,11 @@
 """Train the embedded model from nothing: data, autoencoder, text encoder and U-Net, decoder.
 
-On two processor cores (about 90 minutes, 460 names, 64 x 64)::
+On two processor cores that do nothing else (84 samples/s for 64 x 64)::
 
-    OMP_WAIT_POLICY=PASSIVE easel train-builtin --minutes 90
+    OMP_WAIT_POLICY=PASSIVE easel train-builtin --minutes 150
+
+Interrupted, it goes on when started again; with more minutes, a complete run goes on as well. What
+a run of 78 minutes on shared cores gave is in the model's card.
 
 On a GPU whose commands may take ten minutes, started again until it says that it is complete::
 

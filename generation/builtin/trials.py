@@ -228,8 +228,8 @@ def negatives(studio: Studio) -> list[Row]:
             cases.append((concept, main, rng.choice(absent)))
     prompts = [studio.name(concept) for concept, _, _ in cases]
     plain = studio.draw(prompts)
-    without = studio.draw(prompts, negative_prompt=[main for _, main, _ in cases])
-    beside = studio.draw(prompts, negative_prompt=[other for _, _, other in cases])
+    without = studio.draw(prompts, negatives=[main for _, main, _ in cases])
+    beside = studio.draw(prompts, negatives=[other for _, _, other in cases])
     mains = [main for _, main, _ in cases]
     return [
         Row(

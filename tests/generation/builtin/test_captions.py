@@ -48,7 +48,7 @@ def test_singulars(language: str, plural: str, expected: list[str]) -> None:
 
 def test_a_name_stands_for_one_thing_only() -> None:
     names = chosen(record("1", "cat face", ["kitty", "pet"]), record("2", "dog face", ["pet"]))
-    assert names == [("cat face", "cat", "kitty"), ("dog face", "dog")]
+    assert names == [("dog face", "dog"), ("cat face", "cat", "kitty")]
 
 
 def test_everyday_words_and_head_nouns() -> None:
@@ -57,16 +57,15 @@ def test_everyday_words_and_head_nouns() -> None:
     ]
 
 
-def test_flags_and_near_doubles_are_left_out_and_the_oldest_come_first() -> None:
+def test_favourites_come_first_then_the_oldest_and_flags_never() -> None:
     names = chosen(
         record("1", "flag: Chad", group=9, subgroup=98),
         record("2", "oncoming taxi", subgroup=54),
         record("3", "harp", subgroup=68, version=17),
-        record("4", "owl"),
-        record("5", "fox"),
-        count=2,
+        record("4", "banjo", subgroup=68),
+        record("5", "fox", version=3),
     )
-    assert [name[0] for name in names] == ["owl", "fox"]
+    assert [name[0] for name in names] == ["fox", "banjo", "harp", "oncoming taxi"]
 
 
 @pytest.mark.parametrize(

@@ -133,7 +133,8 @@ def test_inpaint_leaves_the_rest_alone(
         generator=torch.Generator().manual_seed(SEED),
     ).images[0]
     change = np.abs(array(image) - array(red_apple)).mean(axis=(0, 2))
-    assert change[: side // 2].mean() < 5
+    seam = side // 8  # where the decoder sees both sides
+    assert change[: side // 2 - seam].mean() < 5
     assert change[side // 2 :].mean() > 15
 
 
