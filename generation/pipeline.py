@@ -159,6 +159,9 @@ class DiffusionModel:
         `device` is what `resolve_device` returned; `loras` are those that drawings may name.
         Raises ModelUnavailable, or torch.OutOfMemoryError.
         """
+        if entry.scheduler is not None and entry.scheduler not in SCHEDULERS:
+            known = ", ".join(SCHEDULERS)
+            raise ModelUnavailable(f"scheduler {entry.scheduler!r} is none of {known}")
         folder, commit = fetch(entry)
         class_name = inspect(folder, optional=frozenset(_NOT_LOADED))
         if class_name not in _FAMILIES:

@@ -100,6 +100,7 @@ def _request(
         own_size="aspect" in options,
         steps=values.whole(options, "steps", 1, entry.max_steps) or entry.steps,
         guidance_scale=values.guidance(options, entry),
+        scheduler=entry.scheduler,
         seed=random_seed() % (MAX_SEED + 1) if seed is None else seed,
         count=values.whole(options, "count", 1, MAX_COUNT) or 1,
         private=values.yes(options.get("private", "no")),

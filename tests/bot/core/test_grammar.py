@@ -38,7 +38,9 @@ CATALOG = Catalog(
             display_scale=4,
             names=("apple", "red fox", "bateau", "árbol"),
         ),
-        "Dream XL": ModelEntry(source="dream", width=1024, height=768, size_multiple=64),
+        "Dream XL": ModelEntry(
+            source="dream", width=1024, height=768, size_multiple=64, scheduler="euler_a"
+        ),
     },
     styles={"sketch": StyleEntry(suffix=", pencil"), "oil paint": StyleEntry(suffix=", oil")},
 )
@@ -139,7 +141,7 @@ def test_prompt_and_negative(text: str, prompt: str, negative: str) -> None:
         ("x --private", {"private": True}),
         ("x --private=no", {"private": False}),
         ("x --model='dream xl'", {"model": "Dream XL", "width": 1024, "height": 768, "steps": 30,
-                                  "guidance_scale": 7.0}),
+                                  "guidance_scale": 7.0, "scheduler": "euler_a"}),
     ],
 )  # fmt: skip
 def test_flags(text: str, changes: dict[str, Any]) -> None:
@@ -293,3 +295,8 @@ def test_any_text_is_a_request_or_a_complaint_and_its_echo_asks_for_the_same(
     again = parsed(echo(result), reference=result.source)
     assert isinstance(again, ImageRequest), (echo(result), again)
     assert replace(again, source=None) == replace(result, source=None)
+
+
+def test_a_model_brings_its_scheduler() -> None:
+    assert asked("a fox").scheduler is None
+    assert asked("a fox", options={"model": "Dream XL"}).scheduler == "euler_a"
