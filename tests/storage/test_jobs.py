@@ -169,6 +169,14 @@ def test_a_job_that_kills_its_workers_is_tried_three_times(shop: Shop) -> None:
     assert entry.attempts == 3
 
 
+def test_a_fourth_try_is_not_given_though_the_reaper_is_late(shop: Shop) -> None:
+    shop.record()
+    for _ in range(3):
+        shop.claimed()
+        shop.clock.advance(seconds=11)
+    assert shop.claim() is None
+
+
 def test_a_released_job_counts_no_attempt(shop: Shop, database: Database) -> None:
     job_id = shop.record()
     for _ in range(5):
