@@ -21,7 +21,7 @@ A catalog file is TOML:
 
 import json
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -123,9 +123,18 @@ def builtin_names() -> Mapping[str, tuple[str, ...]]:
     return {language: tuple(names) for language, names in json.loads(text).items()}
 
 
+def _synonyms() -> Iterator[str]:
+    """Other words for the same things, in all languages: known, but not suggested."""
+    text = (_builtin_folder() / "synonyms.json").read_text(encoding="utf-8")
+    for things in json.loads(text).values():
+        for words in things:
+            yield from words
+
+
 @cache
 def _builtin() -> ModelEntry:
-    names = tuple(dict.fromkeys(name for group in builtin_names().values() for name in group))
+    suggested = (name for group in builtin_names().values() for name in group)
+    names = tuple(dict.fromkeys([*suggested, *_synonyms()]))
     return ModelEntry(
         source=str(_builtin_folder()),
         licence="Apache-2.0 (data: see the model card)",

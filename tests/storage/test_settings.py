@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from bot.core.names import hint
 from storage.catalog import BUILTIN, load_catalog
 from storage.settings import Settings
 from tests.conftest import make_settings
@@ -80,3 +81,10 @@ def test_a_wrong_catalog_is_refused(tmp_path: Path, wrong: str) -> None:
 
 def test_secrets_are_not_shown(tmp_path: Path) -> None:
     assert "s3cret" not in repr(make_settings(tmp_path, discord_token="s3cret"))
+
+
+@pytest.mark.parametrize("words", ["a cat in the snow", "deux chiens", "un gato", "a red apple"])
+def test_the_embedded_model_knows_short_words(tmp_path: Path, words: str) -> None:
+    catalog = load_catalog(make_settings(tmp_path))
+    assert hint(a_request(prompt=words), catalog) is None
+    assert hint(a_request(prompt="a zeppelin"), catalog) is not None
