@@ -6,7 +6,6 @@ The database is the truth; a ring that is lost, late or repeated changes nothing
 from __future__ import annotations
 
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -83,13 +82,6 @@ def ring(app: Celery, model: str, trace: UUID) -> None:
         argsrepr="()",
         kwargsrepr="{}",
     )
-
-
-def clear_embedded(folder: Path) -> None:
-    """Throw away the rings of a data folder whose processes have all ended: the reaper rings
-    again, and old control messages would greet the next worker."""
-    for path in (folder / "broker").glob("*/*"):
-        path.unlink(missing_ok=True)
 
 
 @cache

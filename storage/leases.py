@@ -190,9 +190,3 @@ def reap(
             job.rung_at = now
             rings.append(Ring(job_id=job.id, model=job.model))
     return rings
-
-
-def open_models(session: Session) -> Sequence[str]:
-    """The models that unfinished jobs wait for."""
-    states = (JobState.WAITING, JobState.RUNNING)
-    return session.scalars(select(JobRow.model).where(JobRow.state.in_(states)).distinct()).all()

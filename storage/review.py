@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from storage import deliveries
 from storage.domain import Review, ReviewKind, Verdict
 from storage.domain.policy import MINOR_FLOOR_RULE, Decision
-from storage.tables import BanRow, DeliveryRow, JobRow, PictureRow, RequestRow, ReviewRow
+from storage.tables import BanRow, JobRow, PictureRow, RequestRow, ReviewRow
 
 
 def open_for(
@@ -146,8 +146,3 @@ def unban(session: Session, platform: str, user_id: str) -> bool:
 
 def is_banned(session: Session, platform: str, user_id: str) -> bool:
     return session.get(BanRow, (platform, user_id)) is not None
-
-
-def is_removed(session: Session, job_id: UUID) -> bool:
-    row = session.get(DeliveryRow, job_id)
-    return row is not None and row.removed
