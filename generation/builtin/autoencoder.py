@@ -13,7 +13,7 @@ from torch import nn
 from torch.nn import functional
 
 from generation.builtin.dataset import Batch, to_unit
-from generation.builtin.stage import Budget, Session, cosine, run_stage, set_rate
+from generation.builtin.stage import Budget, Session, autocast, cosine, run_stage, set_rate
 
 _RATE: Final = 3e-3
 _DECODER_RATE: Final = 1.5e-3
@@ -42,13 +42,16 @@ def new_autoencoder(width: int = 32) -> AutoencoderTiny:
 def train_autoencoder(
     vae: AutoencoderTiny, batches: Steps, session: Session, budget: Budget, device: torch.device
 ) -> bool:
-    """Train both halves; True when complete."""
+    """Train both halves on quarters of the pictures; True when complete.
+
+    A quarter costs a quarter, and at this size steps count more than pixels.
+    """
     optimizer = torch.optim.AdamW(vae.parameters(), lr=_RATE, betas=(0.9, 0.98), fused=True)
 
     def step(number: int, done: float) -> tuple[torch.Tensor, int]:
         set_rate(optimizer, _RATE * cosine(done, hold=0.2, floor=0.01) * min(1, (number + 1) / 50))
-        images = to_unit(batches[number].pixels, device)
-        with torch.autocast(device.type, torch.bfloat16):
+        images = _quarter(to_unit(batches[number].pixels, device))
+        with autocast(device):
             latents = vae.encode(images).latents
             noisy = latents + _LATENT_NOISE * torch.randn_like(latents)
             drawn = vae.decode(noisy).sample
@@ -73,7 +76,7 @@ def train_decoder(
     def step(number: int, done: float) -> tuple[torch.Tensor, int]:
         set_rate(optimizer, _DECODER_RATE * cosine(done, floor=0.01) * min(1, (number + 1) / 50))
         images = to_unit(batches[number].pixels, device)
-        with torch.autocast(device.type, torch.bfloat16):
+        with autocast(device):
             with torch.no_grad():
                 latents = vae.encode(images).latents
             drawn = vae.decode(latents + _LATENT_NOISE * torch.randn_like(latents)).sample
@@ -91,6 +94,13 @@ def picture_loss(drawn: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
     for axis in (2, 3):
         loss = loss + _EDGE_WEIGHT * functional.l1_loss(drawn.diff(dim=axis), images.diff(dim=axis))
     return loss
+
+
+def _quarter(images: torch.Tensor) -> torch.Tensor:
+    """The same part of every picture, half as wide and high."""
+    side = images.shape[-1] // 2
+    top, left = (int(place) for place in torch.randint(side + 1, (2,)))
+    return images[..., top : top + side, left : left + side]
 
 
 def _descend(loss: torch.Tensor, optimizer: torch.optim.Optimizer, module: nn.Module) -> None:

@@ -1,50 +1,35 @@
-"""Stage two: text encoder and U-Net together, in the latents of the finished autoencoder.
+"""Stage three: the U-Net learns to draw, in the latents of the finished autoencoder.
 
-v-prediction (Salimans & Ho 2022, arXiv:2202.00512) with a schedule rescaled to zero terminal
-signal (Lin et al. 2023, arXiv:2305.08891), every time step weighted alike.
+v-prediction (Salimans & Ho 2022, arXiv:2202.00512) with a schedule rescaled to zero terminal signal
+(Lin et al. 2023, arXiv:2305.08891), every time step weighted alike. The text encoder has learnt to
+read (`reader.py`) and stays as it is, which saves a sixth of each step; the pooling goes on.
 """
 
-import copy
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Final
 
 import torch
-from diffusers import AutoencoderTiny, DDIMScheduler, UNet2DConditionModel
+from diffusers import AutoencoderTiny
 from torch import nn
 from torch.utils.data import DataLoader
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from generation.builtin.dataset import Batch, Batches, to_unit
-from generation.builtin.stage import Budget, Session, Stateful, cosine, run_stage, set_rate
+from generation.builtin.networks import Networks, new_scheduler
+from generation.builtin.stage import (
+    Budget,
+    Session,
+    Stateful,
+    autocast,
+    cosine,
+    run_stage,
+    set_rate,
+)
 
 _RATE: Final = 1e-3
 _RATE_HELD: Final = 0.4
 _WARM_UP_STEPS: Final = 150
 _EMA: Final = 0.997
 _SHEET_SECONDS: Final = 1200.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class Shape:
-    """The size of the networks. The defaults fit two processor cores."""
-
-    widths: tuple[int, ...] = (64, 128, 256)  # of the U-Net, highest resolution first
-    heads: int = 2  # of its attention, which all but the first level have
-    text_width: int = 192
-    text_layers: int = 3
-    tokens: int = 40  # the text encoder's window, with start and end
-
-
-@dataclass(frozen=True, kw_only=True)
-class Networks:
-    """What the second stage trains, and the averaged copy that is drawn with."""
-
-    tokenizer: CLIPTokenizer
-    text: CLIPTextModel
-    unet: UNet2DConditionModel
-    smooth_text: CLIPTextModel
-    smooth_unet: UNet2DConditionModel
 
 
 class Exposures:
@@ -63,59 +48,6 @@ class Exposures:
         self.counts = state["counts"]
 
 
-def new_scheduler() -> DDIMScheduler:
-    """The schedule trained for, and the sampler that the finished folder names."""
-    return DDIMScheduler(
-        beta_start=0.00085,
-        beta_end=0.012,
-        beta_schedule="scaled_linear",
-        prediction_type="v_prediction",
-        rescale_betas_zero_snr=True,
-        timestep_spacing="trailing",
-        steps_offset=1,
-        clip_sample=False,
-    )
-
-
-def new_networks(tokenizer: CLIPTokenizer, latent_size: int, shape: Shape) -> Networks:
-    """Untrained networks; `latent_size` is the side of the latents."""
-    text = CLIPTextModel(
-        CLIPTextConfig(
-            vocab_size=len(tokenizer),
-            hidden_size=shape.text_width,
-            intermediate_size=4 * shape.text_width,
-            projection_dim=shape.text_width,
-            num_hidden_layers=shape.text_layers,
-            num_attention_heads=4,
-            max_position_embeddings=shape.tokens,
-            hidden_act="gelu",
-            bos_token_id=tokenizer.bos_token_id,
-            eos_token_id=tokenizer.eos_token_id,
-            pad_token_id=tokenizer.pad_token_id,
-        )
-    )
-    lower = len(shape.widths) - 1
-    unet = UNet2DConditionModel(
-        sample_size=latent_size,
-        block_out_channels=shape.widths,
-        layers_per_block=1,
-        down_block_types=("DownBlock2D", *("CrossAttnDownBlock2D",) * lower),
-        up_block_types=(*("CrossAttnUpBlock2D",) * lower, "UpBlock2D"),
-        cross_attention_dim=shape.text_width,
-        attention_head_dim=shape.heads,
-        norm_num_groups=16,
-        addition_embed_type="text",
-        addition_embed_type_num_heads=4,
-    ).to(memory_format=torch.channels_last)
-    return Networks(
-        tokenizer=tokenizer,
-        text=text,
-        unet=unet,
-        smooth_text=copy.deepcopy(text).requires_grad_(False),
-        smooth_unet=copy.deepcopy(unet).requires_grad_(False),
-    )
-
-
 def train_denoiser(
     networks: Networks,
     vae: AutoencoderTiny,
@@ -128,8 +60,8 @@ def train_denoiser(
     draw_sheet: Callable[[], None],
 ) -> bool:
     """Train; True when complete. The smooth networks are the result."""
-    trained = nn.ModuleList([networks.text, networks.unet])
-    smooth = nn.ModuleList([networks.smooth_text, networks.smooth_unet])
+    networks.text.requires_grad_(False)
+    trained, smooth = networks.unet, networks.smooth
     optimizer = torch.optim.AdamW(
         trained.parameters(), lr=_RATE, betas=(0.9, 0.99), weight_decay=0.01, fused=True
     )
@@ -196,18 +128,16 @@ class _Objective:
         self._signal, self._noise = kept.sqrt(), (1 - kept).sqrt()
 
     def __call__(self, batch: Batch, number: int) -> torch.Tensor:
-        images = to_unit(batch.pixels, self._device)
         random = torch.Generator(self._device).manual_seed(number)
-        with torch.autocast(self._device.type, torch.bfloat16):
-            with torch.no_grad():
-                latents = self._vae.encode(images).latents.float()
-            times = self._times(len(images), random)
+        with autocast(self._device):
+            latents = self._latents(batch)
+            times = self._times(len(latents), random)
             noise = torch.empty_like(latents).normal_(generator=random)
             signal, share = (
                 self._signal[times, None, None, None],
                 self._noise[times, None, None, None],
             )
-            hidden = self._networks.text(self._tokens(batch.captions)).last_hidden_state
+            hidden = self._networks.read(batch.captions)
             predicted = self._networks.unet(
                 signal * latents + share * noise, times, encoder_hidden_states=hidden
             ).sample
@@ -215,18 +145,17 @@ class _Objective:
         loss: torch.Tensor = (predicted.float() - velocity).square().mean()
         return loss
 
+    def _latents(self, batch: Batch) -> torch.Tensor:
+        """float32 [batch, 4, side, side]"""
+        with torch.no_grad():
+            told: torch.Tensor = self._vae.encode(to_unit(batch.pixels, self._device)).latents
+        return told.float()
+
     def _times(self, count: int, random: torch.Generator) -> torch.Tensor:
         """One time step from each of `count` equal parts of the schedule."""
         shift = torch.rand(count, generator=random, device=self._device)
         parts = (torch.arange(count, device=self._device) + shift) / count
         return (parts * len(self._signal)).long().clamp_(max=len(self._signal) - 1)
-
-    def _tokens(self, captions: list[str]) -> torch.Tensor:
-        tokens = self._networks.tokenizer(
-            captions, padding="max_length", truncation=True, return_tensors="pt"
-        )
-        ids: torch.Tensor = tokens.input_ids.to(self._device)
-        return ids
 
 
 @torch.no_grad()

@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from generation.builtin import DEFAULT_GUIDANCE, DEFAULT_STEPS
 from generation.builtin.concepts import Concept
-from generation.builtin.denoiser import Networks, new_scheduler
+from generation.builtin.networks import Networks, new_scheduler
 from generation.builtin.sources import LANGUAGES
 from generation.builtin.words import without_accents
 
@@ -36,12 +36,12 @@ _LABEL_HEIGHT: Final = 14
 
 
 def pipeline(vae: AutoencoderTiny, networks: Networks) -> StableDiffusionPipeline:
-    """The stock pipeline around the averaged networks."""
+    """The stock pipeline around the averaged U-Net."""
     pipe = StableDiffusionPipeline(
         vae=vae,
-        text_encoder=networks.smooth_text,
+        text_encoder=networks.text,
         tokenizer=networks.tokenizer,
-        unet=networks.smooth_unet,
+        unet=networks.smooth,
         scheduler=new_scheduler(),
         safety_checker=None,
         feature_extractor=None,

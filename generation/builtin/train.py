@@ -1,6 +1,7 @@
 """Train the embedded model from nothing: data, autoencoder, text encoder and U-Net, decoder.
 
-On two processor cores that do nothing else (84 samples/s for 64 x 64)::
+On two processor cores that do nothing else (84 samples/s for 64 x 64 on cores with bfloat16, with
+a U-Net of three levels; without it, some 20)::
 
     OMP_WAIT_POLICY=PASSIVE easel train-builtin --minutes 150
 
@@ -24,13 +25,16 @@ from pathlib import Path
 from typing import Any, Final
 
 import torch
+from torch import nn
 from transformers import CLIPTokenizer
 
 from generation.builtin.autoencoder import new_autoencoder, train_autoencoder, train_decoder
 from generation.builtin.concepts import Concept, choose
 from generation.builtin.dataset import Batches, Drawings
-from generation.builtin.denoiser import Exposures, Shape, new_networks, train_denoiser
+from generation.builtin.denoiser import Exposures, train_denoiser
 from generation.builtin.export import draw_sheet, pipeline, write_model
+from generation.builtin.networks import Shape, new_networks
+from generation.builtin.reader import train_reader
 from generation.builtin.scenes import Mix
 from generation.builtin.sources import load_records, load_style, render
 from generation.builtin.stage import Budget, Session
@@ -39,7 +43,11 @@ from generation.builtin.words import vocabulary
 _VOCABULARY: Final = 4288
 _SMALL_SHARE: Final = 0.06  # of the minutes, for the autoencoder and again for its decoder
 _SMALL_MINUTES: Final = 5.5  # at most, so that a run given more minutes goes on with the denoiser
+_READER_SHARE: Final = 0.08
+_READER_MINUTES: Final = 7.0
 _AUTOENCODER_BATCH: Final = 32
+_READER_BATCH: Final = 128
+_READER_MIX: Final = Mix(pair=0.2, small=0.05, tint=0.25, background=0.3)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,11 +57,12 @@ class Recipe:
     concepts: int = 460
     size: int = 64  # side of the pictures in pixels
     styles: tuple[str, ...] = ("noto",)
-    batch: int = 64
+    batch: int = 32
     seed: int = 0
     minutes: float | None = None  # of training in all; None: the counts of samples that follow
     exposures: int = 1000  # of every concept
     autoencoder_samples: int = 100_000  # and as many for the decoder
+    reader_samples: int = 150_000
     shape: Shape = field(default_factory=Shape)
     mix: Mix = field(default_factory=Mix)
 
@@ -69,8 +78,8 @@ def train_builtin(
     seed: int = 0,
     device: str = "auto",
     styles: tuple[str, ...] = ("noto",),
-    batch: int = 64,
-    widths: tuple[int, ...] = (64, 128, 256),
+    batch: int = 32,
+    widths: tuple[int, ...] = (64, 128, 192),
     tokens: int = 40,
     workers: int = 0,
     session_minutes: float | None = None,
@@ -139,22 +148,26 @@ def train(
     vae = new_autoencoder().to(device)
     tokenizer = tokenizer_for(drawings, recipe, session.work / "tokenizer")
     networks = new_networks(tokenizer, recipe.size // 4, recipe.shape)
-    for module in (networks.text, networks.unet, networks.smooth_text, networks.smooth_unet):
-        module.to(device)  # type: ignore[arg-type]
+    for module in vars(networks).values():
+        if isinstance(module, nn.Module):
+            module.to(device)
     exposures = Exposures(len(drawings.concepts))
+    batches = Batches(drawings, recipe.batch, recipe.seed, recipe.mix)
     small = Batches(drawings, _AUTOENCODER_BATCH, recipe.seed, replace(recipe.mix, tint=0.25))
+    captions = Batches(drawings, _READER_BATCH, recipe.seed, _READER_MIX)
     pipe = pipeline(vae, networks)
 
     def sample_sheet() -> None:
         draw_sheet(pipe, session.work / "sheet.png", recipe.seed)
 
-    little, much = _budgets(recipe)
+    little, some, much = _budgets(recipe)
     complete = (
         train_autoencoder(vae, small, session, little, device)
+        and train_reader(networks, captions, len(drawings.concepts), session, some)
         and train_denoiser(
             networks,
             vae.requires_grad_(False),
-            Batches(drawings, recipe.batch, recipe.seed, recipe.mix),
+            batches,
             exposures,
             session,
             much,
@@ -171,13 +184,18 @@ def train(
     return complete
 
 
-def _budgets(recipe: Recipe) -> tuple[Budget, Budget]:
-    """What the autoencoder and its decoder get each, and what the denoiser gets."""
+def _budgets(recipe: Recipe) -> tuple[Budget, Budget, Budget]:
+    """What the autoencoder and its decoder get each, what the reader and the denoiser get."""
     if recipe.minutes is None:
-        samples = recipe.exposures * recipe.concepts
-        return Budget(samples=recipe.autoencoder_samples), Budget(samples=samples)
+        return (
+            Budget(samples=recipe.autoencoder_samples),
+            Budget(samples=recipe.reader_samples),
+            Budget(samples=recipe.exposures * recipe.concepts),
+        )
     small = min(recipe.minutes * _SMALL_SHARE, _SMALL_MINUTES)
-    return Budget(seconds=60 * small), Budget(seconds=60 * (recipe.minutes - 2 * small))
+    reader = min(recipe.minutes * _READER_SHARE, _READER_MINUTES)
+    left = recipe.minutes - 2 * small - reader
+    return Budget(seconds=60 * small), Budget(seconds=60 * reader), Budget(seconds=60 * left)
 
 
 def tokenizer_for(drawings: Drawings, recipe: Recipe, folder: Path) -> CLIPTokenizer:

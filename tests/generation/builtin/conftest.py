@@ -15,8 +15,8 @@ from PIL import Image, ImageDraw
 from generation.builtin import MODEL_FOLDER
 from generation.builtin.concepts import Concept
 from generation.builtin.dataset import Drawings
-from generation.builtin.denoiser import Shape
 from generation.builtin.evaluate import load_pipeline
+from generation.builtin.networks import Shape
 from generation.builtin.train import Recipe
 
 SIZE = 16
@@ -78,6 +78,7 @@ def recipe() -> Recipe:
         batch=3,
         exposures=4,
         autoencoder_samples=4 * 32,
+        reader_samples=4 * 128,
         shape=Shape(widths=(16, 16, 32), text_width=16, text_layers=1, tokens=12),
     )
 
