@@ -12,6 +12,7 @@ import socket
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Protocol
 from uuid import UUID
 
@@ -24,6 +25,7 @@ from bot.core.names import hint
 from bot.core.present import present, queue_view
 from bot.i18n import say
 from storage import deliveries, log
+from storage.changes import Changes
 from storage.domain import Card, CardPicture, Delivery, JobState, Platform
 from storage.log import LogEntry
 
@@ -31,7 +33,6 @@ logger = structlog.get_logger()
 
 POLL_SECONDS = 0.1
 PACE = timedelta(seconds=1.5)
-LEASE = timedelta(seconds=30)
 QUEUE_REFRESH_SECONDS = 2.0
 LONGEST_RETRY_SECONDS = 300.0
 LATE = timedelta(minutes=13)
@@ -91,10 +92,12 @@ class Deliverer:
         self._only = only
         self._owner = f"{socket.gethostname()}:{os.getpid()}:{id(self)}"
         self._after_show = after_show
-        self._busy: set[asyncio.Task[None]] = set()
+        self._lease = timedelta(seconds=2 * line.settings.lease_seconds)
+        self._busy: dict[UUID, asyncio.Task[None]] = {}
 
     async def run(self) -> None:
         refresh_at = 0.0
+        changes = Changes(self._line.database)
         try:
             while True:
                 try:
@@ -105,9 +108,10 @@ class Deliverer:
                 except OperationalError as error:
                     logger.warning("deliver.database", error=type(error).__name__)
                     await asyncio.sleep(1)
-                await asyncio.sleep(POLL_SECONDS)
+                await changes.wait(POLL_SECONDS)
         finally:
-            await asyncio.gather(*self._busy, return_exceptions=True)
+            changes.close()
+            await asyncio.gather(*self._busy.values(), return_exceptions=True)
 
     async def step(self) -> int:
         """Take what is due and start to show it. How many messages that were."""
@@ -117,18 +121,31 @@ class Deliverer:
             return 0
         due = await line.write(
             lambda s: deliveries.lease_due(
-                s, platform, owner=self._owner, lease=LEASE, pace=PACE, now=now, only=self._only
+                s,
+                platform,
+                owner=self._owner,
+                lease=self._lease,
+                pace=PACE,
+                now=now,
+                only=self._only,
+                busy=tuple(self._busy),
             )
         )
         for delivery in due:
             task = asyncio.create_task(self._deliver(delivery))
-            self._busy.add(task)
-            task.add_done_callback(self._busy.discard)
+            self._busy[delivery.job_id] = task
+            task.add_done_callback(partial(self._done, delivery.job_id))
         return len(due)
+
+    def _done(self, job_id: UUID, task: asyncio.Task[None]) -> None:
+        del self._busy[job_id]
+        if not task.cancelled() and (error := task.exception()):
+            # What was to be written about it was not: it comes again when its lease runs out.
+            logger.warning("deliver.unwritten", job=str(job_id), error=type(error).__name__)
 
     async def drain(self) -> None:
         """Wait for what `step` has started."""
-        await asyncio.gather(*self._busy)
+        await asyncio.gather(*self._busy.values())
 
     async def _deliver(self, delivery: Delivery) -> None:
         try:

@@ -4,17 +4,21 @@ too often, and deletes what has been kept long enough."""
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
 import structlog
+from obstore.exceptions import BaseError as StoreError
 from sqlalchemy.exc import OperationalError
 
 from bot.core.line import Line
-from storage import forget, leases
+from storage import forget, leases, metrics, sweep
 
 logger = structlog.get_logger()
 
+CHECKPOINT_SECONDS = 30.0
 RETENTION_SECONDS = 600.0
+SWEEP_SECONDS = 3600.0
 
 
 class Reaper:
@@ -24,17 +28,13 @@ class Reaper:
         self._line = line
 
     async def run(self) -> None:
-        settings = self._line.settings
-        retention_at = 0.0
-        while True:
-            try:
-                await self.step()
-                if (now := asyncio.get_running_loop().time()) >= retention_at:
-                    retention_at = now + RETENTION_SECONDS
-                    await self.expire()
-            except OperationalError as error:
-                logger.warning("reap.database", error=type(error).__name__)
-            await asyncio.sleep(min(1.0, settings.lease_seconds / 4))
+        async with asyncio.TaskGroup() as group:
+            pause = min(1.0, self._line.settings.lease_seconds / 4)
+            group.create_task(_repeat(self.step, pause))
+            group.create_task(_repeat(self.checkpoint, CHECKPOINT_SECONDS))
+            group.create_task(_repeat(self.expire, RETENTION_SECONDS))
+            # Not at once: who restarts often need not list all pictures each time.
+            group.create_task(_repeat(self.sweep, SWEEP_SECONDS, first=SWEEP_SECONDS))
 
     async def step(self) -> int:
         """One look; how often it rang."""
@@ -50,6 +50,7 @@ class Reaper:
         )
         for ring in rings:
             logger.info("reap.ring", job=str(ring.job_id), model=ring.model)
+            metrics.RINGS_REPEATED.labels(ring.model).inc()
             await asyncio.to_thread(line.ring, ring.model, ring.job_id)
         return len(rings)
 
@@ -59,3 +60,25 @@ class Reaper:
         now = line.database.clock()
         hashes = await line.write(lambda s: forget.expire_blocked(s, older_than=older, now=now))
         await asyncio.to_thread(forget.delete_blobs, line.blobs, hashes)
+
+    async def checkpoint(self) -> None:
+        """What a forgotten person left in SQLite's log goes from there too."""
+        await asyncio.to_thread(self._line.database.checkpoint)
+
+    async def sweep(self) -> None:
+        swept = await asyncio.to_thread(sweep.sweep, self._line.database, self._line.blobs)
+        if swept:
+            logger.info("sweep.deleted", count=swept)
+
+
+async def _repeat(
+    act: Callable[[], Awaitable[object]], pause_seconds: float, *, first: float = 0.0
+) -> None:
+    """Until cancelled. What fails is tried again the next time."""
+    await asyncio.sleep(first)
+    while True:
+        try:
+            await act()
+        except (OperationalError, OSError, StoreError) as error:
+            logger.warning("reap.failed", error=type(error).__name__)
+        await asyncio.sleep(pause_seconds)

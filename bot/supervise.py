@@ -11,6 +11,7 @@ from typing import Self
 
 import structlog
 
+from storage import chat_secrets
 from storage.settings import Settings
 
 log = structlog.get_logger()
@@ -21,7 +22,6 @@ LONGEST_PAUSE_SECONDS = 60.0
 """Workers that die young are started again after 1, 2, 4… seconds, at most this."""
 
 LOG = "worker.log"
-SECRETS = ("EASEL_DISCORD_TOKEN",)
 
 
 class WorkerProcess:
@@ -38,10 +38,10 @@ class WorkerProcess:
 
     async def _start(self) -> None:
         folder = self._settings.data_folder
-        environment = {k: v for k, v in os.environ.items() if k not in SECRETS}
-        environment |= {
+        environment = chat_secrets.without(os.environ) | {
             "EASEL_DATA_FOLDER": str(folder.absolute()),
             "EASEL_PARENT_PID": str(os.getpid()),
+            "EASEL_HEALTH_ADDRESS": "",  # It is ours.
         }
         with (folder / LOG).open("ab") as output:
             # A session of its own: Ctrl-C in the terminal reaches us alone, and we stop it in

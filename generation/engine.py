@@ -104,10 +104,12 @@ class Engine:
             try:
                 work.future.set_result(self._draw(work))
             except Exception as error:
-                # Frames of the traceback hold latents and weights until the exception dies.
+                # Frames of a traceback hold latents and weights until the exception dies.
+                error.__cause__ = error.__context__ = None
                 work.future.set_exception(error.with_traceback(None))
                 del error
                 release_memory(self._device)
+            del work  # It holds the pictures, or the error with its frames.
 
     def _try_to_warm(self, name: str) -> None:
         try:

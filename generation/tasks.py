@@ -21,7 +21,7 @@ from generation.engine import Engine
 from generation.pipeline import resolve_device
 from generation.safety import load_checkers
 from generation.worker import Worker
-from storage import doorbell, logs, places
+from storage import chat_secrets, doorbell, health, logs, places
 from storage.blobs import open_blobs
 from storage.catalog import load_catalog
 from storage.database import connect
@@ -34,7 +34,7 @@ log = structlog.get_logger()
 @cache
 def worker() -> Worker:
     """The one worker of this process, made when Celery starts it."""
-    settings = Settings()
+    settings = Settings.for_worker()
     catalog = load_catalog(settings)
     device = resolve_device(settings.device)
     models = settings.worker_models or tuple(catalog.models)
@@ -65,14 +65,28 @@ def generate(_trace: str) -> None:
 
 @setup_logging.connect
 def _log(**_: Any) -> None:
-    logs.configure(Settings())
+    logs.configure(Settings.for_worker())
+    threading.excepthook = _thread_crashed
+
+
+def _thread_crashed(given: threading.ExceptHookArgs) -> None:
+    if given.exc_value is not None:
+        logs.crashed(given.exc_value)
+
+
+_open = contextlib.ExitStack()
 
 
 @worker_init.connect
-def _make(**_: Any) -> None:
-    # A chat token has no business in a process that runs models.
-    os.environ.pop("EASEL_DISCORD_TOKEN", None)
-    worker()
+def _make(sender: Any, **_: Any) -> None:
+    chat_secrets.drop()
+    it = worker()
+    checks = {
+        "worker": lambda: "about to leave" if it.draining.is_set() else health.WELL,
+        "database": health.database_answers(it.database),
+        "broker": health.broker_answers(sender.app),
+    }
+    _open.enter_context(health.serving(it.settings.health_address, checks))
 
 
 @worker_ready.connect

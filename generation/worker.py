@@ -19,8 +19,8 @@ from generation.heart import Heart
 from generation.provenance import encode_and_seal
 from generation.safety import Checker, judge
 from generation.weights import ModelUnavailable
-from storage import jobs, leases
-from storage.blobs import Blobs
+from storage import jobs, leases, metrics
+from storage.blobs import Blobs, NotStored
 from storage.catalog import Catalog
 from storage.database import Database
 from storage.domain import (
@@ -48,6 +48,10 @@ persistent = retry(
     stop=stop_after_delay(60),
     reraise=True,
 )
+
+
+STORE_SECONDS = 10.0
+"""A store that takes nothing for so long is not there, or full."""
 
 
 class Worker:
@@ -78,7 +82,9 @@ class Worker:
         self._ring = ring
         self.draining = threading.Event()
         self._in_hand = 0
+        self._drawing = 0
         self._changed = threading.Condition()
+        self._door = threading.Lock()
 
     def work(self) -> bool:
         """Claim the fairest job and finish it. False when there was none."""
@@ -101,17 +107,53 @@ class Worker:
             self._changed.wait_for(lambda: self._in_hand == 0)
 
     def _work(self) -> bool:
-        job = self._claim()
-        if job is None:
-            return False
+        with self._door:
+            job = self._take()
+            if job is not None and job.attempt.crashes:
+                self._do(job)
+                return True
+        if job is not None:
+            self._do(job)
+        return job is not None
+
+    def _take(self) -> GenerationJob | None:
+        """The fairest job. One that may have ended a worker is drawn alone, so that it takes no
+        other along: the caller lets nobody else through the door until it is done."""
+        job = None if self.draining.is_set() else self._claim()
+        if job is not None and job.attempt.crashes and self._drawing:
+            self._release(job)
+            with self._changed:
+                self._changed.wait_for(lambda: self._drawing == 0)
+            job = None if self.draining.is_set() else self._claim()
+        if job is not None:
+            with self._changed:
+                self._drawing += 1
+        return job
+
+    def _do(self, job: GenerationJob) -> None:
+        try:
+            self._draw_and_finish(job)
+        finally:
+            with self._changed:
+                self._drawing -= 1
+                self._changed.notify_all()
+
+    def _draw_and_finish(self, job: GenerationJob) -> None:
+        # Also what libraries say on this thread tells whose it is.
+        with structlog.contextvars.bound_contextvars(job=str(job.id)):
+            self._draw_in_context(job)
+
+    def _draw_in_context(self, job: GenerationJob) -> None:
         log.info("job.claimed", job=str(job.id), attempt=job.attempt.number)
         with Heart(job, self.settings, self.database, self.draining) as heart:
             outcome = self._outcome(job, heart)
-        if outcome is None:
-            self._release(job, heart)
-        else:
+        if outcome is not None:
             self._finish(job, outcome)
-        return True
+        elif heart.lost:
+            log.info("job.lost", job=str(job.id), attempt=job.attempt.number)
+            metrics.LEASES_LOST.inc()
+        else:
+            self._release(job)
 
     @persistent
     def _claim(self) -> GenerationJob | None:
@@ -136,6 +178,9 @@ class Worker:
         except ModelUnavailable as error:
             log.error("job.model", job=str(job.id), model=job.request.model, reason=str(error))
             return Failed(reason=FailureReason.MODEL_UNAVAILABLE)
+        except NotStored as error:
+            log.error("job.not_stored", job=str(job.id), reason=str(error))
+            return Failed(reason=FailureReason.NOT_STORED)
         except torch.OutOfMemoryError:
             return Failed(reason=FailureReason.OUT_OF_MEMORY)
         except Exception as error:
@@ -153,11 +198,13 @@ class Worker:
             verdict = worst(verdicts)
             if verdict.decision in (Decision.HOLD, Decision.BLOCK):
                 return Refused(verdict=verdict)
-        future = self.engine.draw(
+        # No name for the future: an error's frames would hold it, and it the error.
+        drawn = self.engine.draw(
             job.request, reference=reference, mask=mask, progress=heart.progress
-        )
-        drawn = future.result()
+        ).result()
         heart.finishing()
+        steps = max(1, heart.progress.report.steps)
+        metrics.STEP_SECONDS.labels(job.request.model).observe(drawn.device_seconds / steps)
         return self._seal(job, drawn)
 
     def _load(self, sha256: str) -> Image.Image:
@@ -189,7 +236,7 @@ class Worker:
                 display_scale=self.catalog.models[job.request.model].display_scale,
             )
             hidden = worst(verdicts).decision in (Decision.HOLD, Decision.BLOCK)
-            self.blobs.put(sealed.data, kept_apart=hidden)
+            self._store(sealed.data, kept_apart=hidden)
             pictures.append(
                 Picture(
                     index=index,
@@ -207,6 +254,15 @@ class Worker:
             model_revision=drawn.model_revision,
             device_seconds=drawn.device_seconds,
         )
+
+    @retry(
+        retry=retry_if_exception_type(NotStored),
+        wait=wait_exponential(multiplier=0.1, max=2),
+        stop=stop_after_delay(STORE_SECONDS),
+        reraise=True,
+    )
+    def _store(self, data: bytes, *, kept_apart: bool) -> None:
+        self.blobs.put(data, kept_apart=kept_apart)
 
     def _parameters(
         self, job: GenerationJob, drawn: Drawn, seed: int
@@ -238,10 +294,7 @@ class Worker:
         log.info("job.finished", job=str(job.id), outcome=type(outcome).__name__, written=written)
 
     @persistent
-    def _release(self, job: GenerationJob, heart: Heart) -> None:
-        if heart.lost:
-            log.info("job.lost", job=str(job.id), attempt=job.attempt.number)
-            return
+    def _release(self, job: GenerationJob) -> None:
         with self.database.write() as session:
             released = leases.release(session, job, self.database.clock())
         log.info("job.released", job=str(job.id), written=released)

@@ -4,13 +4,16 @@ What may be shown and what is kept apart for moderators lie under different pref
 access rules and retention can tell them from each other.
 """
 
+import contextlib
 import hashlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import obstore
+from obstore.exceptions import BaseError
 from obstore.store import LocalStore, ObjectStore, from_url
 
 from storage.settings import Settings
@@ -18,49 +21,75 @@ from storage.settings import Settings
 SHOWN, APART = "shown", "apart"
 
 
+@dataclass(frozen=True, kw_only=True)
+class Stored:
+    """A blob that lies in the store. The same pixels may lie in both places."""
+
+    sha256: str
+    kept_apart: bool
+    changed_at: datetime
+
+
+class NotStored(Exception):
+    """The store did not take it: the disk is full, or the service does not answer."""
+
+
 class Blobs:
-    """`get`, `move` and `delete` raise FileNotFoundError for what is not there."""
+    """`put` raises NotStored; `get` and `move` raise FileNotFoundError for what is not there."""
 
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)
-        self._store: ObjectStore
+        self.store: ObjectStore
         if parts.scheme == "file":
             folder = Path(unquote(parts.path))
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._store = LocalStore(folder, mkdir=True, automatic_cleanup=True)
+            self.store = LocalStore(folder, mkdir=True, automatic_cleanup=True)
         else:
-            self._store = from_url(url)
+            self.store = from_url(url)
 
     def put(self, data: bytes, *, kept_apart: bool = False) -> str:
         """Store and return the hash. The same bytes twice are one blob."""
         sha256 = hashlib.sha256(data).hexdigest()
-        obstore.put(self._store, _key(sha256, kept_apart), data)
+        try:
+            obstore.put(self.store, _key(sha256, kept_apart), data)
+        except (BaseError, OSError) as error:
+            raise NotStored(str(error).partition("\n")[0]) from None
         return sha256
 
     def get(self, sha256: str, *, kept_apart: bool = False) -> bytes:
-        return bytes(obstore.get(self._store, _key(sha256, kept_apart)).bytes())
+        return bytes(obstore.get(self.store, _key(sha256, kept_apart)).bytes())
 
     def move(self, sha256: str, *, to_kept_apart: bool) -> None:
         """Between what may be shown and what is kept apart. Safe to repeat."""
         source, target = _key(sha256, not to_kept_apart), _key(sha256, to_kept_apart)
         try:
-            obstore.rename(self._store, source, target)
+            obstore.rename(self.store, source, target)
         except FileNotFoundError:
-            obstore.head(self._store, target)
+            obstore.head(self.store, target)
 
     def delete(self, sha256: str) -> None:
         """From both places; what is not there is no error."""
         for kept_apart in (False, True):
-            try:
-                obstore.delete(self._store, _key(sha256, kept_apart))
-            except FileNotFoundError:
-                continue
+            self.delete_from(sha256, kept_apart=kept_apart)
 
-    def all(self) -> Iterator[tuple[str, datetime]]:
-        """Every hash with its last change, for the orphan sweep."""
-        for batch in obstore.list(self._store):
-            for meta in batch:
-                yield meta["path"].rsplit("/", 1)[-1], meta["last_modified"]
+    def delete_from(self, sha256: str, *, kept_apart: bool) -> None:
+        """From one place only; what is not there is no error."""
+        with contextlib.suppress(FileNotFoundError):
+            obstore.delete(self.store, _key(sha256, kept_apart))
+
+    def changed_at(self, sha256: str, *, kept_apart: bool) -> datetime:
+        return obstore.head(self.store, _key(sha256, kept_apart))["last_modified"]
+
+    def all(self) -> Iterator[Stored]:
+        """Everything that lies in both places."""
+        for place in (SHOWN, APART):
+            for batch in obstore.list(self.store, place):
+                for meta in batch:
+                    yield Stored(
+                        sha256=meta["path"].rsplit("/", 1)[-1],
+                        kept_apart=place == APART,
+                        changed_at=meta["last_modified"],
+                    )
 
 
 def _key(sha256: str, kept_apart: bool) -> str:

@@ -5,15 +5,19 @@ is the only one who shows. What the card says is computed from the log when it i
 order of calls can show something old.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, or_, select, true, update
+from sqlalchemy import ColumnElement, and_, func, or_, select, true, update
 from sqlalchemy.orm import Session
 
+from storage import changes, metrics
 from storage.domain import Delivery, JobState, Platform
 from storage.tables import DeliveryRow, JobRow, RequestRow
+
+_SOON = timedelta(seconds=2)
+"""Who comes back later than this does not keep others waiting."""
 
 
 def create(
@@ -46,6 +50,8 @@ def desire(session: Session, job_id: UUID, *, urgent: bool = True, removed: bool
         .values(values)
         .execution_options(synchronize_session=False)
     )
+    if urgent:
+        changes.tell(session)
 
 
 def lease_due(
@@ -57,15 +63,18 @@ def lease_due(
     pace: timedelta,
     now: datetime,
     only: UUID | None = None,
+    busy: Collection[UUID] = (),
     limit: int = 20,
 ) -> list[Delivery]:
     """Take messages that lag behind (of all jobs, or of `only` one); mere progress waits until
-    `pace` after the last edit."""
+    `pace` after the last edit. What the owner is still `busy` with is not taken twice, however
+    long it takes."""
     rows = session.scalars(
         select(DeliveryRow)
         .where(
             _behind(platform, now),
             DeliveryRow.job_id == only if only else true(),
+            DeliveryRow.job_id.not_in(busy),
             or_(DeliveryRow.lease_until.is_(None), DeliveryRow.lease_until < now),
             or_(
                 DeliveryRow.urgent,
@@ -108,6 +117,7 @@ def _delivery(row: DeliveryRow) -> Delivery:
         removed=row.removed,
         tries=row.tries,
         created_at=row.created_at,
+        lease_until=row.lease_until,
     )
 
 
@@ -129,25 +139,81 @@ def shown(
     row = session.get(DeliveryRow, delivery.job_id, with_for_update=True)
     if row is None:
         return
+    if not _holds(row, delivery, owner):
+        # Somebody else has shown it meanwhile, before or after: nobody knows what stands there.
+        if row.removed:  # A new message may stand there, and has to go as well.
+            row.address, row.message_id = dict(address), address.get("message_id", "")
+        desire(session, delivery.job_id)
+        return
     row.shown_revision = max(row.shown_revision, delivery.desired_revision)
     row.shown_at, row.shown_pictures, row.tries = now, pictures, 0
     row.address, row.message_id = dict(address), address.get("message_id", "")
-    if row.leased_by == owner:
-        row.lease_until = None
+    row.lease_until = None
+
+
+def _holds(row: DeliveryRow, delivery: Delivery, owner: str) -> bool:
+    """Whether nobody has taken it since: one owner may take the same message twice."""
+    return row.leased_by == owner and row.lease_until == delivery.lease_until
+
+
+def remember(session: Session, delivery: Delivery, address: Mapping[str, str]) -> bool:
+    """Keep how far a showing in several steps has come, so that a repetition goes on from there.
+    False, and nothing kept, if somebody else has taken the message since."""
+    row = session.get(DeliveryRow, delivery.job_id, with_for_update=True)
+    if row is None or row.lease_until != delivery.lease_until:
+        return False
+    row.address, row.message_id = dict(address), address.get("message_id", "")
+    return True
 
 
 def retry(session: Session, delivery: Delivery, *, owner: str, at: datetime) -> None:
     row = session.get(DeliveryRow, delivery.job_id)
-    if row is not None and row.leased_by == owner:
+    if row is not None and not _holds(row, delivery, owner):
+        # It may have taken effect all the same, after what is newer.
+        desire(session, delivery.job_id)
+    elif row is not None:
         row.tries += 1
         row.not_before, row.lease_until, row.urgent = at, None, True
+        metrics.after_commit(session, metrics.DELIVERY_RETRIES.labels(row.platform).inc)
+
+
+def ahead(session: Session, delivery: Delivery, now: datetime) -> int:
+    """How many messages that were asked for earlier are to be posted first in the same place: those
+    that somebody is at, and those whose time comes soon and that nobody has tried to post yet."""
+    place = [
+        DeliveryRow.address[key].as_string() == delivery.address.get(key, "")
+        for key in ("team_id", "channel_id", "user_id")
+        if delivery.address.get(key)
+    ]
+    query = (
+        select(func.count())
+        .select_from(DeliveryRow)
+        .where(
+            DeliveryRow.platform == delivery.platform,
+            DeliveryRow.shown_revision < DeliveryRow.desired_revision,
+            DeliveryRow.gone.is_(None),
+            DeliveryRow.message_id == "",
+            DeliveryRow.created_at < delivery.created_at,
+            *place,
+            or_(
+                DeliveryRow.lease_until >= now,
+                and_(
+                    DeliveryRow.not_before <= now + _SOON,
+                    DeliveryRow.address["posting"].as_string().is_(None),
+                ),
+            ),
+        )
+    )
+    return session.scalar(query) or 0
 
 
 def give_up(session: Session, delivery: Delivery, reason: str) -> None:
-    """Nobody is there to show it to: the channel or message is deleted, the bot was removed."""
+    """Nobody is there to show it to: the channel or message is deleted, the bot was removed. Who
+    has lost the lease may speak of an address that is not the newest any more."""
     row = session.get(DeliveryRow, delivery.job_id)
-    if row is not None:
+    if row is not None and row.lease_until == delivery.lease_until:
         row.gone, row.lease_until = reason[:100], None
+        metrics.after_commit(session, metrics.DELIVERIES_GONE.labels(row.platform).inc)
         if row.removed:
             row.address = {}  # It may name a person, and leads nowhere any more.
 
@@ -196,3 +262,14 @@ def say_of_waiting(session: Session, job_id: UUID, words: str) -> None:
     if row is not None and row.shown_waiting != words:
         row.shown_waiting = words
         desire(session, job_id, urgent=False)
+
+
+def slack_teams_with_files(session: Session, newest: int = 200) -> Sequence[str]:
+    """Slack workspaces among the newest deliveries that take pictures only as files."""
+    query = (
+        select(DeliveryRow.address)
+        .where(DeliveryRow.platform == Platform.SLACK)
+        .order_by(DeliveryRow.created_at.desc())
+        .limit(newest)
+    )
+    return sorted({a["team_id"] for a in session.scalars(query) if a.get("shared")})

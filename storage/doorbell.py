@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 TASK = "easel.generate"
 
+ANSWER_SECONDS = 5.0
+"""A Redis that says nothing for so long is away. Its clients would wait for ever."""
+
 
 def queue_name(model: str) -> str:
     return f"easel.{model}"
@@ -62,9 +65,15 @@ def _transport_options(settings: Settings) -> dict[str, Any]:
             "control_folder": str(folder / "control"),
             "polling_interval": 0.01,
         }
+    # Who rings does not wait for a broker that is away: the reaper rings again.
+    options: dict[str, Any] = {"max_retries": 0}
     if url.startswith(("redis", "rediss")):
-        return {"visibility_timeout": 3600}
-    return {}
+        options |= {
+            "visibility_timeout": 3600,
+            "socket_connect_timeout": ANSWER_SECONDS,
+            "socket_timeout": ANSWER_SECONDS,
+        }
+    return options
 
 
 def ring(app: Celery, model: str, trace: UUID) -> None:
@@ -86,7 +95,7 @@ def ring(app: Celery, model: str, trace: UUID) -> None:
 
 @cache
 def _default_app() -> Celery:
-    settings = Settings()
+    settings = Settings.for_worker()
     models = settings.worker_models or tuple(load_catalog(settings).models)
     return create_app(settings, models)
 

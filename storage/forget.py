@@ -4,13 +4,13 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Select, delete, or_, select, update
+from sqlalchemy import Select, delete, literal_column, or_, select, text, update
 from sqlalchemy.orm import Session
 
-from storage import deliveries
+from storage import deliveries, forgotten
 from storage.blobs import Blobs
+from storage.database import Database
 from storage.domain import JobState, Platform
-from storage.domain.policy import Decision
 from storage.tables import (
     BanRow,
     Base,
@@ -19,9 +19,46 @@ from storage.tables import (
     PictureRow,
     RequestRow,
     ReviewRow,
+    SearchRow,
     UsageRow,
     VerdictRow,
 )
+
+
+def forget(database: Database, blobs: Blobs, platform: Platform, user_id: str) -> None:
+    """The whole act: noted for whoever restores a backup, rows emptied in one transaction, then
+    the pixels deleted. Safe to repeat."""
+    now = database.clock()
+    forgotten.add(blobs, platform, user_id, now)
+    with database.write() as session:
+        hashes = forget_person(session, platform, user_id, now)
+    delete_blobs(blobs, hashes)
+    purge(database)
+
+
+MERGED_PAGES = 500
+
+
+def purge(database: Database) -> None:
+    """What SQLite keeps of deleted rows goes from its files too."""
+    if database.is_sqlite:
+        _merge_search(database)
+        database.checkpoint()
+
+
+def _merge_search(database: Database) -> None:
+    """FTS5 keeps the words of deleted rows until its lists are merged into one (SQLite: FTS5,
+    the `merge` command). In small transactions, so that others get their turn."""
+    pages, merged = -MERGED_PAGES, True
+    while merged:
+        with database.write() as session:
+            connection = session.connection().connection.dbapi_connection
+            before = connection.total_changes  # type: ignore[union-attr]
+            merge = text("INSERT INTO search_words (search_words, rank) VALUES ('merge', :pages)")
+            session.execute(merge, {"pages": pages})
+            # One change is the command itself.
+            merged = connection.total_changes - before > 1  # type: ignore[union-attr]
+        pages = MERGED_PAGES
 
 
 def forget_person(session: Session, platform: Platform, user_id: str, now: datetime) -> list[str]:
@@ -31,8 +68,10 @@ def forget_person(session: Session, platform: Platform, user_id: str, now: datet
         RequestRow.platform == platform, RequestRow.user_id == user_id
     )
     jobs = select(JobRow.id).where(JobRow.request_id.in_(mine))
+    # Locked before anything is read: a result that is being written is waited for, and goes too.
+    job_ids = session.scalars(jobs.with_for_update()).all()
     hashes = _hashes(session, platform, user_id)
-    for job_id in session.scalars(jobs).all():
+    for job_id in job_ids:
         job = session.get_one(JobRow, job_id)
         if not JobState(job.state).finished:
             job.state, job.finished_at, job.cancel_requested = JobState.CANCELLED, now, True
@@ -48,6 +87,7 @@ def forget_person(session: Session, platform: Platform, user_id: str, now: datet
         review.opened_by = f"forgotten:{review.id.hex}"
     person = (UsageRow.platform == platform, UsageRow.user_id == user_id)
     session.execute(update(UsageRow).where(*person).values(user_id=""))
+    session.execute(update(SearchRow).where(SearchRow.request_id.in_(mine)).values(words=""))
     session.execute(
         update(RequestRow)
         .where(RequestRow.platform == platform, RequestRow.user_id == user_id)
@@ -139,7 +179,7 @@ def expire_blocked(session: Session, *, older_than: timedelta, now: datetime) ->
         select(PictureRow)
         .join(JobRow, JobRow.id == PictureRow.job_id)
         .where(
-            PictureRow.decision == Decision.BLOCK,
+            PictureRow.decision == literal_column("'block'"),
             PictureRow.removed_at.is_(None),
             JobRow.finished_at < now - older_than,
         )

@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 from sqlalchemy import CursorResult, and_, or_, select, update
 from sqlalchemy.orm import Session
 
-from storage import deliveries, review, usage
+from storage import deliveries, metrics, review, search, usage
 from storage.domain import (
     Cancelled,
     EventKey,
@@ -29,7 +29,7 @@ from storage.domain import (
     Verdict,
 )
 from storage.domain.policy import Decision
-from storage.tables import JobRow, PictureRow, RequestRow, VerdictRow
+from storage.tables import JobRow, PictureRow, RequestRow, SearchRow, VerdictRow
 
 
 def known(session: Session, event: EventKey, press: str, now: datetime) -> UUID | None:
@@ -102,7 +102,8 @@ def record(
         created_at=now,
         rung_at=now,
     )
-    session.add(job)
+    words = search.indexed(request.prompt, place.platform, place.workspace_id, requester.user_id)
+    session.add_all([job, SearchRow(request_id=request_id, words=words)])
     session.flush()
     _log_verdicts(session, job_id, 0, verdicts, None, now)
     grave = [v for v in verdicts if v.decision in (Decision.HOLD, Decision.BLOCK)]
@@ -215,6 +216,7 @@ def finish(session: Session, job: GenerationJob, outcome: Outcome, now: datetime
             _log_verdicts(session, job.id, job.attempt.number, [verdict], None, now)
             review.open_for(session, job.id, "", [verdict], now)
     usage.enter(session, job.id, drawn, now)
+    metrics.job_ended(session, job.request.model, _STATES[type(outcome)])
     deliveries.desire(session, job.id)
     return True
 
@@ -251,7 +253,7 @@ def _record_pictures(session: Session, job: GenerationJob, made: Made, now: date
 
 def cancel(session: Session, job_id: UUID, now: datetime) -> bool:
     """Cancel a waiting job at once, ask a running one to stop. False if it is finished."""
-    job = session.get(JobRow, job_id)
+    job = session.get(JobRow, job_id, with_for_update=True)
     if job is None or JobState(job.state).finished:
         return False
     job.cancel_requested = True

@@ -6,43 +6,50 @@ Every function takes a session of `Database.write` and the time; none commits.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, ScalarSelect, and_, case, func, or_, select, update
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy.orm import Session
 
 from storage import deliveries, usage
 from storage.domain import Attempt, GenerationJob, JobState, StepReport
 from storage.domain.job import FailureReason, Phase
 from storage.jobs import changed, place_of, request_of
-from storage.tables import JobRow, RequestRow, UsageRow
+from storage.tables import JobRow, RequestRow, UsageRow, is_open
 
 FAIR_WINDOW = timedelta(minutes=10)
 AGE_CAP = timedelta(minutes=10)
 """A job that has waited this long goes first, however much its server has used."""
 
 
-def _claimable(now: datetime) -> ColumnElement[bool]:
-    return or_(
-        JobRow.state == JobState.WAITING,
-        and_(JobRow.state == JobState.RUNNING, JobRow.lease_until < now),
+def _claimable(now: datetime, max_attempts: int) -> ColumnElement[bool]:
+    """What nobody works on and somebody should; the reaper ends the rest."""
+    abandoned = and_(
+        JobRow.state == JobState.RUNNING,
+        JobRow.lease_until < now,
+        JobRow.cancel_requested.is_(False),
+        JobRow.attempt - JobRow.released < max_attempts,
     )
+    return or_(JobRow.state == JobState.WAITING, abandoned)
 
 
-def _fairest(session: Session, models: Sequence[str], now: datetime) -> Sequence[JobRow]:
+def _fairest(
+    session: Session, models: Sequence[str], claimable: ColumnElement[bool], now: datetime
+) -> Sequence[JobRow]:
     """Claimable jobs: the longest waiting beyond the age cap, then whose server, then whose
     person, has the fewest running and has used the device least of late."""
-    other_job, other = aliased(JobRow), aliased(RequestRow)
+    running = (
+        select(RequestRow.platform, RequestRow.workspace_id, RequestRow.user_id)
+        .join(JobRow, JobRow.request_id == RequestRow.id)
+        .where(is_open(), JobRow.state == JobState.RUNNING)
+        .cte("running")
+        .prefix_with("MATERIALIZED")
+    )
+    at_work = running.c
 
-    def running(*same: ColumnElement[bool]) -> ScalarSelect[int]:
-        return (
-            select(func.count())
-            .select_from(other_job)
-            .join(other, other.id == other_job.request_id)
-            .where(other_job.state == JobState.RUNNING, *same)
-            .scalar_subquery()
-        )
+    def count(*same: ColumnElement[bool]) -> ScalarSelect[int]:
+        return select(func.count()).select_from(running).where(*same).scalar_subquery()
 
     def used(*same: ColumnElement[bool]) -> ScalarSelect[float]:
         return (
@@ -51,19 +58,21 @@ def _fairest(session: Session, models: Sequence[str], now: datetime) -> Sequence
             .scalar_subquery()
         )
 
+    # Days too, since they are in the index of what a person has used.
+    lately = UsageRow.day >= (now - FAIR_WINDOW).astimezone(UTC).date()
     platform, server, person = RequestRow.platform, RequestRow.workspace_id, RequestRow.user_id
     aged = JobRow.created_at < now - AGE_CAP
     query = (
         select(JobRow)
         .join(RequestRow, RequestRow.id == JobRow.request_id)
-        .where(JobRow.model.in_(models), _claimable(now))
+        .where(is_open(), JobRow.model.in_(models), claimable)
         .order_by(
             case((aged, 0), else_=1),
             case((aged, JobRow.created_at)),
-            running(other.platform == platform, other.workspace_id == server),
+            count(at_work.platform == platform, at_work.workspace_id == server),
             used(UsageRow.platform == platform, UsageRow.workspace_id == server),
-            running(other.platform == platform, other.user_id == person),
-            used(UsageRow.platform == platform, UsageRow.user_id == person),
+            count(at_work.platform == platform, at_work.user_id == person),
+            used(UsageRow.platform == platform, UsageRow.user_id == person, lately),
             JobRow.created_at,
         )
         .limit(8)
@@ -81,13 +90,12 @@ def claim(
     now: datetime,
 ) -> GenerationJob | None:
     """Take the fairest claimable job of these models, or None: no row, no work."""
-    for job in _fairest(session, models, now):
-        if job.attempt - job.released >= max_attempts:
-            continue
+    claimable = _claimable(now, max_attempts)
+    for job in _fairest(session, models, claimable, now):
         until = now + lease
         taken = session.execute(
             update(JobRow)
-            .where(JobRow.id == job.id, JobRow.attempt == job.attempt, _claimable(now))
+            .where(JobRow.id == job.id, JobRow.attempt == job.attempt, claimable)
             .values(
                 state=JobState.RUNNING,
                 attempt=job.attempt + 1,
@@ -103,7 +111,12 @@ def claim(
         )
         if changed(taken) == 1:
             deliveries.desire(session, job.id)
-            attempt = Attempt(number=job.attempt + 1, worker=worker, lease_until=until)
+            attempt = Attempt(
+                number=job.attempt + 1,
+                worker=worker,
+                lease_until=until,
+                crashes=job.attempt - job.released,
+            )
             row = session.get_one(RequestRow, job.request_id)
             return _generation_job(job.id, attempt, row)
     return None
@@ -134,7 +147,7 @@ def renew(
     lease: timedelta,
     now: datetime,
 ) -> Renewal:
-    row = session.get(JobRow, job.id)
+    row = session.get(JobRow, job.id, with_for_update=True)
     if row is None or row.state != JobState.RUNNING or row.attempt != job.attempt.number:
         return Renewal(held=False, cancel=False)
     if (row.phase, row.step, row.step_count) != (report.phase, report.step, report.steps):
@@ -145,20 +158,18 @@ def renew(
 
 
 def release(session: Session, job: GenerationJob, now: datetime) -> bool:
-    """Hand an unfinished job back in good order (the worker is going down)."""
-    released = session.execute(
-        update(JobRow)
-        .where(
-            JobRow.id == job.id,
-            JobRow.state == JobState.RUNNING,
-            JobRow.attempt == job.attempt.number,
-        )
-        .values(state=JobState.WAITING, lease_until=None, released=JobRow.released + 1, rung_at=now)
-    )
-    if changed(released) == 1:
-        deliveries.desire(session, job.id)
-        return True
-    return False
+    """Hand an unfinished job back in good order (the worker is going down). False if nobody is
+    to take it up: it has another holder, or its person has cancelled it, so that it ends here."""
+    row = session.get(JobRow, job.id, with_for_update=True)
+    if row is None or row.state != JobState.RUNNING or row.attempt != job.attempt.number:
+        return False
+    deliveries.desire(session, job.id)
+    row.lease_until = None
+    if row.cancel_requested:
+        row.state, row.finished_at = JobState.CANCELLED, now
+        return False
+    row.state, row.released, row.rung_at = JobState.WAITING, row.released + 1, now
+    return True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,7 +187,11 @@ def reap(
     unheard = and_(JobRow.state == JobState.WAITING, JobRow.rung_at < now - ring_after)
     rings = []
     for job in session.scalars(
-        select(JobRow).where(or_(expired, unheard)).order_by(JobRow.rung_at).limit(50)
+        select(JobRow)
+        .where(is_open(), or_(expired, unheard))
+        .order_by(JobRow.rung_at)
+        .limit(50)
+        .with_for_update(skip_locked=True)
     ):
         if job.state == JobState.RUNNING and job.cancel_requested:
             job.state, job.finished_at, job.lease_until = JobState.CANCELLED, now, None

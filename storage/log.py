@@ -5,21 +5,28 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Select, and_, func, or_, select
+from sqlalchemy import Select, Uuid, func, literal, select, tuple_
 from sqlalchemy.orm import Session
 
 from storage.domain import ImageRequest, JobState, Place, ReviewKind, Subject, Verdict
 from storage.domain.job import FailureReason, Phase
 from storage.domain.policy import Decision
 from storage.jobs import place_of, request_of
+from storage.search import found, holds, tag
 from storage.tables import (
     DeliveryRow,
     JobRow,
     PictureRow,
     RequestRow,
     ReviewRow,
+    SearchRow,
+    UtcDateTime,
     VerdictRow,
+    is_open,
+    row_by_row,
 )
+
+_Rows = Select[JobRow, RequestRow]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,29 +113,77 @@ def page(
     workspace: tuple[str, str] | None = None,
     unfinished: bool = False,
 ) -> Sequence[LogEntry]:
-    """Newest first; `before` is created_at and job id of the last entry seen (keyset paging)."""
-    query = _query().order_by(JobRow.created_at.desc(), JobRow.id.desc()).limit(limit)
-    if before is not None:
-        at, job_id = before
-        older = and_(JobRow.created_at == at, JobRow.id < job_id)
-        query = query.where(or_(JobRow.created_at < at, older))
-    if search:
-        query = query.where(RequestRow.prompt.icontains(search, autoescape=True))
+    """Newest first; `before` is created_at and job id of the last entry seen (keyset paging).
+    `search` finds words and beginnings of words, all of them, as `storage.search` folds them."""
+    query = _query()
     if reviews:
         open_review = select(ReviewRow.job_id).where(
             ReviewRow.kind.in_(reviews), ReviewRow.decision.is_(None)
         )
         query = query.where(JobRow.id.in_(open_review))
-    if user is not None:
-        query = query.where(RequestRow.platform == user[0], RequestRow.user_id == user[1])
-    if workspace is not None:
-        platform, workspace_id = workspace
-        query = query.where(
-            RequestRow.platform == platform, RequestRow.workspace_id == workspace_id
-        )
+    few = bool(reviews) or unfinished
+    for column, whose in ((RequestRow.user_id, user), (RequestRow.workspace_id, workspace)):
+        if whose is not None and few:
+            query = query.where(
+                row_by_row(RequestRow.platform) == whose[0], row_by_row(column) == whose[1]
+            )
+        elif whose is not None:
+            query = query.where(RequestRow.platform == whose[0], column == whose[1])
     if unfinished:
-        query = query.where(JobRow.state.in_((JobState.WAITING, JobState.RUNNING)))
-    return _entries(session, query)
+        query = query.where(is_open())
+    if search.strip() and not few:
+        tags = [("u", user), ("w", workspace)]
+        return _searched(
+            session,
+            query,
+            search,
+            tuple(tag(kind, *whose) for kind, whose in tags if whose is not None),
+            before[1] if before else None,
+            limit,
+        )
+    if search.strip():
+        query = query.join(SearchRow, SearchRow.request_id == RequestRow.id)
+        query = query.where(holds(session, search))
+    # The same moment in both tables: which one says whether its index gives the order, or few rows
+    # are found first and then sorted.
+    created_at = JobRow.created_at if few else RequestRow.created_at
+    arrived = tuple_(created_at, RequestRow.id)
+    if before is not None:
+        at, job_id = before
+        request_id = session.scalar(select(JobRow.request_id).where(JobRow.id == job_id))
+        last = tuple_(literal(at, UtcDateTime()), literal(request_id or UUID(int=0), Uuid()))
+        query = query.where(arrived < last)
+    newest = created_at.desc(), RequestRow.id.desc()
+    return _entries(session, query.order_by(*newest).limit(limit))
+
+
+def _searched(
+    session: Session,
+    query: _Rows,
+    text: str,
+    tags: tuple[str, ...],
+    before: UUID | None,
+    limit: int,
+) -> list[LogEntry]:
+    """The first way that fills the page, else the one that finds all."""
+    seen = None
+    if before is not None:
+        seen = session.scalar(
+            select(SearchRow.number)
+            .join(JobRow, JobRow.request_id == SearchRow.request_id)
+            .where(JobRow.id == before)
+        )
+    entries: list[LogEntry] = []
+    for way in found(session, text, tags, seen):
+        entries = _entries(
+            session,
+            query.join(way, way.c.request_id == RequestRow.id)
+            .order_by(way.c.number.desc())
+            .limit(limit),
+        )
+        if len(entries) == limit:
+            break
+    return entries
 
 
 def position(session: Session, job_id: UUID) -> int:
@@ -139,7 +194,7 @@ def position(session: Session, job_id: UUID) -> int:
         .select_from(JobRow)
         .where(
             JobRow.model == job.model,
-            JobRow.state.in_((JobState.WAITING, JobState.RUNNING)),
+            is_open(),
             JobRow.created_at < job.created_at,
         )
     )
@@ -149,16 +204,14 @@ def position(session: Session, job_id: UUID) -> int:
 def waiting_jobs(session: Session, platform: str) -> Sequence[UUID]:
     """The waiting jobs whose cards this platform's deliverer shows."""
     query = select(DeliveryRow.job_id).join(JobRow, JobRow.id == DeliveryRow.job_id)
-    where = (DeliveryRow.platform == platform, JobRow.state == JobState.WAITING)
+    where = (DeliveryRow.platform == platform, is_open(), JobRow.state == JobState.WAITING)
     return session.scalars(query.where(*where, DeliveryRow.gone.is_(None))).all()
 
 
 def queue_length(session: Session) -> int:
-    query = select(func.count()).select_from(JobRow).where(JobRow.state == JobState.WAITING)
+    waiting = (is_open(), JobRow.state == JobState.WAITING)
+    query = select(func.count()).select_from(JobRow).where(*waiting)
     return int(session.scalar(query) or 0)
-
-
-_Rows = Select[JobRow, RequestRow]
 
 
 def _query() -> _Rows:

@@ -31,18 +31,40 @@ def newest() -> str:
 
 def current(database: Database) -> str | None:
     """The revision that the database has; None when it is empty."""
-    with database.engine.connect() as connection:
-        return MigrationContext.configure(connection).get_current_revision()
+    with database.snapshot() as connection:
+        return revision(connection)
+
+
+def revision(connection: Connection) -> str | None:
+    return MigrationContext.configure(connection).get_current_revision()
+
+
+def is_known(revision: str | None) -> bool:
+    """Whether this code has the migration. If not, a newer one has been at the database."""
+    scripts = ScriptDirectory.from_config(_config()).walk_revisions()
+    return revision is None or revision in {script.revision for script in scripts}
+
+
+def run(connection: Connection, revision: str = "head") -> None:
+    """Migrate up to a revision inside the transaction that `connection` has open."""
+    command.upgrade(_config(connection), revision)
 
 
 def upgrade(database: Database) -> None:
     """Migrate in one transaction. Two processes at once run one after the other; a table that
-    is in use for longer than the lock timeout ends the migration, not the service."""
-    if current(database) == newest():
+    is in use for longer than the lock timeout ends the migration, not the service.
+
+    A schema that is newer than this code is left as it is: migrations only add, so that what runs
+    goes on while the rest is upgraded. Raises sqlalchemy.exc.OperationalError when the lock
+    cannot be had; nothing is changed then.
+    """
+    found = current(database)
+    if found == newest() or not is_known(found):
         return
     with database.engine.begin() as connection:
         if not database.is_sqlite:
-            connection.execute(text(f"set local lock_timeout = {LOCK_TIMEOUT_MS}"))
             connection.execute(text(f"set local statement_timeout = {STATEMENT_TIMEOUT_MS}"))
+            # Without the lock timeout: who waits here waits for a migration that gets on.
             connection.execute(text("select pg_advisory_xact_lock(hashtext('easel-migrate'))"))
-        command.upgrade(_config(connection), "head")
+            connection.execute(text(f"set local lock_timeout = {LOCK_TIMEOUT_MS}"))
+        run(connection)

@@ -1,11 +1,11 @@
 """Every setting of Easel, read from the environment (`EASEL_…`) or a file `.env`."""
 
 from pathlib import Path
-from typing import Annotated, Literal
-from urllib.parse import quote
+from typing import Annotated, Literal, get_args
+from urllib.parse import quote, urlsplit
 
 from platformdirs import user_data_path
-from pydantic import BaseModel, Field, SecretStr, model_validator
+from pydantic import BaseModel, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from storage.domain import Threshold
@@ -26,6 +26,18 @@ def _thresholds(given: ThresholdSet) -> tuple[Threshold, ...]:
     return tuple(Threshold(label=label, **t.model_dump()) for label, t in given.items())
 
 
+SECRETS_FOLDER = Path("/run/secrets")
+"""Where containers find their secrets: a file `easel_discord_token` is EASEL_DISCORD_TOKEN."""
+
+
+def host_and_port(address: str) -> tuple[str, int]:
+    """Of `127.0.0.1:9464`. Raises ValueError for what is no such address."""
+    parts = urlsplit(f"//{address}")
+    if not parts.hostname or parts.port is None or parts.netloc != address:
+        raise ValueError("expected host:port, for example 127.0.0.1:9464")
+    return parts.hostname, parts.port
+
+
 class Settings(BaseSettings):
     """The field descriptions are the README's settings table; a test compares the two."""
 
@@ -33,18 +45,27 @@ class Settings(BaseSettings):
         env_prefix="EASEL_",
         env_nested_delimiter="__",
         env_file=".env",
+        secrets_dir=SECRETS_FOLDER if SECRETS_FOLDER.is_dir() else None,
         extra="ignore",
         frozen=True,
+        hide_input_in_errors=True,
     )
 
     data_folder: Path = Field(
         default_factory=lambda: user_data_path("easel"),
         description="Where the embedded database, broker and pictures live.",
     )
-    database_url: str = Field("", description="SQLAlchemy URL; empty is SQLite in the data folder.")
-    broker_url: str = Field("", description="Celery broker URL; empty is the data folder.")
+    # Addresses may hold passwords, so that `repr` leaves them out.
+    database_url: str = Field(
+        "", repr=False, description="SQLAlchemy URL; empty is SQLite in the data folder."
+    )
+    broker_url: str = Field(
+        "", repr=False, description="Celery broker URL; empty is the data folder."
+    )
     blob_url: str = Field(
-        "", description="Where pictures are kept, e.g. `s3://bucket`; empty is the data folder."
+        "",
+        repr=False,
+        description="Where pictures are kept, e.g. `s3://bucket`; empty is the data folder.",
     )
 
     catalog: Path | None = Field(
@@ -114,12 +135,46 @@ class Settings(BaseSettings):
         "https://discord.com/api/v10", description="Base URL of Discord's REST API."
     )
     discord_gateway_url: str = Field(
-        "", description="Gateway to connect to; empty asks Discord for it."
+        "", description="Gateway to connect to; empty is Discord's own."
     )
+
+    slack_bot_token: SecretStr | None = Field(
+        None, description="Bot token (`xoxb-…`) of the one Slack workspace that is served."
+    )
+    slack_app_token: SecretStr | None = Field(
+        None, description="App-level token (`xapp-…`): Slack by Socket Mode."
+    )
+    slack_signing_secret: SecretStr | None = Field(
+        None, description="Signing secret: Slack by HTTP, when there is no app-level token."
+    )
+    slack_address: str = Field(
+        "127.0.0.1:3000", description="Where HTTP from Slack and installations are answered."
+    )
+    slack_client_id: str = Field(
+        "", description="Client id: many workspaces install the app, in place of the bot token."
+    )
+    slack_client_secret: SecretStr | None = Field(
+        None, description="Client secret that belongs to it."
+    )
+    slack_encryption_key: SecretStr | None = Field(
+        None, description="Fernet key with which the tokens of workspaces are kept."
+    )
+    slack_api_url: str = Field("https://slack.com/api/", description="Base URL of Slack's Web API.")
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", description="How much is logged."
     )
+    health_address: str = Field(
+        "",
+        description="Where `/health` and `/metrics` answer, e.g. `127.0.0.1:9464`; empty is off.",
+    )
+
+    @field_validator("health_address", "slack_address")
+    @classmethod
+    def _is_address(cls, address: str) -> str:
+        if address:
+            host_and_port(address)
+        return address
 
     @model_validator(mode="before")
     @classmethod
@@ -138,6 +193,11 @@ class Settings(BaseSettings):
             raise ValueError("safety_checkers must name at least one checker")
         return self
 
+    @classmethod
+    def for_worker(cls) -> "Settings":
+        """Without the secrets of chats, wherever they are written."""
+        return cls(**dict.fromkeys(CHAT_SECRETS))
+
     @property
     def resolved_database_url(self) -> str:
         return self.database_url or f"sqlite:///{self.data_folder / 'easel.db'}"
@@ -152,3 +212,11 @@ class Settings(BaseSettings):
 
     def thresholds_for(self, *, age_restricted: bool) -> tuple[Threshold, ...]:
         return _thresholds(self.age_restricted_thresholds if age_restricted else self.thresholds)
+
+
+CHAT_SECRETS = frozenset(
+    name
+    for name, field in Settings.model_fields.items()
+    if name.startswith(("discord_", "slack_")) and SecretStr in get_args(field.annotation)
+)
+"""Settings that only a process which serves a chat may know."""

@@ -7,6 +7,7 @@ from uuid import UUID
 from sqlalchemy import (
     JSON,
     BigInteger,
+    ColumnElement,
     DateTime,
     Dialect,
     ForeignKey,
@@ -17,9 +18,11 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     UniqueConstraint,
+    literal_column,
     text,
 )
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.dialects.postgresql import TSVECTOR
+from sqlalchemy.orm import DeclarativeBase, InstrumentedAttribute, Mapped, mapped_column
 
 NAMING = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -101,6 +104,35 @@ class RequestRow(Base):
     )
 
 
+class SearchRow(Base):
+    """The words of a request's prompt (`storage.search`), numbered in the order of arrival. On
+    SQLite triggers keep the FTS5 table `search_words` in step with it."""
+
+    __tablename__ = "search"
+
+    number: Mapped[int] = mapped_column(
+        BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True
+    )
+    request_id: Mapped[UUID] = mapped_column(ForeignKey("requests.id"), unique=True)
+    words: Mapped[str] = mapped_column(Text().with_variant(TSVECTOR(), "postgresql"))
+
+    __table_args__ = (
+        # Without `fastupdate`, which would leave new rows in a list that each search walks.
+        Index(
+            "ix_search_words",
+            "words",
+            postgresql_using="gin",
+            postgresql_with={"fastupdate": "off"},
+        ).ddl_if(dialect="postgresql"),
+    )
+
+
+def is_compared(_item: object, name: str | None, *_: object) -> bool:
+    """Whether Alembic should compare this with the database: FTS5 has tables of its own, and the
+    index in their place is PostgreSQL's alone (a test asserts that it is used)."""
+    return not (name or "").startswith(("search_words", "ix_search_words"))
+
+
 class JobRow(Base):
     """What happens to a request. `attempt` is the fence of every write by a worker."""
 
@@ -137,7 +169,25 @@ class JobRow(Base):
             sqlite_where=text("state IN ('waiting', 'running')"),
             postgresql_where=text("state IN ('waiting', 'running')"),
         ),
+        Index(
+            "ix_jobs_made",
+            "model",
+            "finished_at",
+            sqlite_where=text("state = 'made'"),
+            postgresql_where=text("state = 'made'"),
+        ),
     )
+
+
+def is_open(job: type[JobRow] = JobRow) -> ColumnElement[bool]:
+    """Waiting or running. SQLite uses a partial index only where its condition stands in the
+    query word for word; without this it reads every job that there ever was."""
+    return job.state.in_([literal_column("'waiting'"), literal_column("'running'")])
+
+
+def row_by_row(column: InstrumentedAttribute[str]) -> ColumnElement[str]:
+    """A column whose index is not to be used: other conditions leave fewer rows than it would."""
+    return column.concat("")
 
 
 class PictureRow(Base):
@@ -155,6 +205,15 @@ class PictureRow(Base):
     kept_apart: Mapped[bool]
     removed_at: Mapped[datetime | None]
     """When its pixels were deleted from the blob store."""
+
+    __table_args__ = (
+        Index(
+            "ix_pictures_blocked",
+            "job_id",
+            sqlite_where=text("decision = 'block' AND removed_at IS NULL"),
+            postgresql_where=text("decision = 'block' AND removed_at IS NULL"),
+        ),
+    )
 
 
 class VerdictRow(Base):
@@ -296,3 +355,15 @@ class WorkerRow(Base):
     models: Mapped[list[str]]
     loaded: Mapped[list[str]]
     seen_at: Mapped[datetime]
+
+
+class SlackInstallationRow(Base):
+    """A workspace that has installed the Slack app, or a whole enterprise (without a team)."""
+
+    __tablename__ = "slack_installations"
+
+    enterprise_id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    team_id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    sealed: Mapped[str] = mapped_column(Text)
+    """Its token and what belongs to it, encrypted with the key of the settings."""
+    installed_at: Mapped[datetime]

@@ -1,13 +1,15 @@
 """What each finished job cost, and what a person has left today."""
 
 from datetime import UTC, datetime
+from functools import partial
 from uuid import UUID
 
-from sqlalchemy import func, select
+from sqlalchemy import func, literal_column, select
 from sqlalchemy.orm import Session
 
-from storage.domain import JobState, Platform, UsageEntry
-from storage.tables import JobRow, RequestRow, UsageRow
+from storage import metrics
+from storage.domain import Platform, UsageEntry
+from storage.tables import JobRow, RequestRow, UsageRow, is_open, row_by_row
 
 
 def enter(session: Session, job_id: UUID, pictures: int, now: datetime) -> None:
@@ -27,6 +29,8 @@ def enter(session: Session, job_id: UUID, pictures: int, now: datetime) -> None:
             created_at=now,
         )
     )
+    drawn_in = (now - job.claimed_at).total_seconds() if job.claimed_at else 0.0
+    metrics.after_commit(session, partial(metrics.job_took, job.model, job.queue_seconds, drawn_in))
 
 
 def today(session: Session, platform: Platform, user_id: str, now: datetime) -> int:
@@ -51,9 +55,9 @@ def _open_counts(session: Session, platform: Platform, user_id: str) -> list[int
         select(RequestRow.count)
         .join(JobRow, JobRow.request_id == RequestRow.id)
         .where(
-            RequestRow.platform == platform,
-            RequestRow.user_id == user_id,
-            JobRow.state.in_((JobState.WAITING, JobState.RUNNING)),
+            is_open(),
+            row_by_row(RequestRow.platform) == platform,
+            row_by_row(RequestRow.user_id) == user_id,
         )
     )
     return list(counts)
@@ -64,7 +68,7 @@ def recent(session: Session, platform: Platform, user_id: str, limit: int) -> li
     rows = session.scalars(
         select(UsageRow)
         .where(UsageRow.platform == platform, UsageRow.user_id == user_id)
-        .order_by(UsageRow.created_at.desc())
+        .order_by(UsageRow.day.desc(), UsageRow.created_at.desc())
         .limit(limit)
     )
     return [
@@ -82,7 +86,7 @@ def mean_device_seconds(session: Session, model: str, sample: int = 20) -> float
     """Device time of the newest finished jobs of a model, for estimates; None without any."""
     newest = (
         select(JobRow.device_seconds)
-        .where(JobRow.model == model, JobRow.state == JobState.MADE)
+        .where(JobRow.model == model, JobRow.state == literal_column("'made'"))
         .order_by(JobRow.finished_at.desc())
         .limit(sample)
         .subquery()

@@ -73,3 +73,5 @@ class Delivery:
     removed: bool
     tries: int
     created_at: datetime
+    lease_until: datetime | None
+    """Of the lease that it was taken with: the fence of what is written about it."""

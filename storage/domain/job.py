@@ -29,6 +29,8 @@ class Attempt:
     number: int
     worker: str
     lease_until: datetime
+    crashes: int = 0
+    """Attempts before this one whose worker died or fell silent."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,6 +107,7 @@ class FailureReason(StrEnum):
     MODEL_UNAVAILABLE = "model_unavailable"
     OUT_OF_MEMORY = "out_of_memory"
     REFERENCE_MISSING = "reference_missing"
+    NOT_STORED = "not_stored"
     ERROR = "error"
 
 

@@ -2,12 +2,13 @@
 
 from alembic import context
 
-from storage.tables import Base
+from storage.tables import Base, is_compared
 
 connection = context.config.attributes["connection"]
 context.configure(
     connection=connection,
     target_metadata=Base.metadata,
+    include_object=is_compared,
     render_as_batch=connection.dialect.name == "sqlite",
     compare_type=True,
 )

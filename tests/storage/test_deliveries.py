@@ -1,5 +1,6 @@
 """Deliveries: due until shown, one deliverer at a time, final when nobody is there."""
 
+from dataclasses import replace
 from datetime import timedelta
 from uuid import UUID
 
@@ -72,6 +73,17 @@ def test_one_deliverer_at_a_time_until_its_lease_runs_out(post: Post) -> None:
     assert post.due("b") == []
     post.clock.advance(seconds=31)
     post.one("b")
+
+
+def test_what_is_posted_after_the_message_was_taken_down_goes_too(post: Post) -> None:
+    late = post.one("a")
+    post.clock.advance(seconds=31)
+    with post.database.write() as session:
+        deliveries.desire(session, post.job, removed=True)
+    post.shown(replace(post.one("b"), address={}), "b")
+    assert post.due("b") == []
+    post.shown(replace(late, address={"message_id": "new"}), "a")
+    assert post.one("b").address == {"message_id": "new"}
 
 
 def test_progress_is_paced_and_results_are_not(post: Post) -> None:

@@ -1,13 +1,10 @@
 """Forgetting a person leaves counters, and nothing that was theirs."""
 
 from datetime import timedelta
-from pathlib import Path
 
-import pytest
 from sqlalchemy import select, text
 
 from storage import forget, jobs, leases, log, review
-from storage.blobs import Blobs
 from storage.database import Database
 from storage.domain import Decision, Platform, Reference, ReferenceUse
 from storage.tables import UsageRow
@@ -83,22 +80,3 @@ def test_blocked_pictures_are_kept_for_a_limited_time(database: Database, clock:
         entry = log.entry(session, job_id)
     assert entry is not None
     assert [p.removed for p in entry.pictures] == [False, True]
-
-
-def test_blobs_by_hash_in_two_places(tmp_path: Path) -> None:
-    blobs = Blobs(f"file://{tmp_path}/blobs with space")
-    sha256 = blobs.put(b"pixels")
-    assert blobs.put(b"pixels") == sha256
-    assert blobs.get(sha256) == b"pixels"
-    with pytest.raises(FileNotFoundError):
-        blobs.get(sha256, kept_apart=True)
-    for _ in range(2):
-        blobs.move(sha256, to_kept_apart=True)
-    with pytest.raises(FileNotFoundError):
-        blobs.get(sha256)
-    assert [name for name, _ in blobs.all()] == [sha256]
-    for _ in range(2):
-        blobs.delete(sha256)
-    assert list(blobs.all()) == []
-    with pytest.raises(FileNotFoundError):
-        blobs.move(sha256, to_kept_apart=True)

@@ -5,12 +5,13 @@ from alembic.runtime.migration import MigrationContext
 
 from storage import migrate
 from storage.database import Database
-from storage.tables import Base
+from storage.tables import Base, is_compared
 
 
 def test_migrations_and_tables_agree(database: Database) -> None:
     with database.engine.connect() as connection:
-        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        opts = {"compare_type": True, "include_object": is_compared}
+        context = MigrationContext.configure(connection, opts=opts)
         assert compare_metadata(context, Base.metadata) == []
 
 

@@ -1,0 +1,46 @@
+"""Who asked to be forgotten, so that a restored backup forgets them again.
+
+The list lies beside the pictures and outlives the database. It names nobody: an entry is a hash
+of the platform and its id of the person, which only who has that id can look up.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from datetime import datetime
+
+import obstore
+
+from storage.blobs import Blobs
+from storage.domain import Platform
+
+FOLDER = "forgotten"
+
+
+def pseudonym(platform: Platform, user_id: str) -> str:
+    return hashlib.sha256(f"{platform}:{user_id}".encode()).hexdigest()
+
+
+def add(blobs: Blobs, platform: Platform, user_id: str, now: datetime) -> None:
+    """Before the rows are emptied: a crash in between forgets too much, never too little."""
+    put(blobs, {pseudonym(platform, user_id): now})
+
+
+def put(blobs: Blobs, entries: Mapping[str, datetime]) -> None:
+    for name, at in entries.items():
+        obstore.put(blobs.store, f"{FOLDER}/{name}", at.isoformat().encode())
+
+
+def read(blobs: Blobs) -> dict[str, datetime]:
+    """Each person's hash, with the last time that they asked."""
+    found = {}
+    for batch in obstore.list(blobs.store, FOLDER):
+        for meta in batch:
+            said = bytes(obstore.get(blobs.store, meta["path"]).bytes())
+            found[meta["path"].rsplit("/", 1)[-1]] = datetime.fromisoformat(said.decode())
+    return found
+
+
+def merge(*lists: Mapping[str, datetime]) -> dict[str, datetime]:
+    """Each person's latest time."""
+    names = {name for entries in lists for name in entries}
+    return {name: max(e[name] for e in lists if name in e) for name in names}

@@ -1,0 +1,90 @@
+"""What lies about: pixels that no row refers to, and rows whose pixels are gone."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from itertools import islice
+
+from sqlalchemy import Connection, or_, select
+from sqlalchemy.orm import Session
+
+from storage.blobs import Blobs, Stored
+from storage.database import Database
+from storage.tables import PictureRow, RequestRow
+
+AGE = timedelta(days=1)
+"""Pixels are stored before their row is written, so what is young may get its row yet."""
+BATCH = 500
+
+Place = tuple[str, bool]
+"""A hash, and whether it is kept apart."""
+
+
+def sweep(database: Database, blobs: Blobs) -> int:
+    """Delete pixels that no row has referred to for a day. How many those were."""
+    return sum(1 for stored in orphans(database, blobs) if _delete(blobs, stored))
+
+
+def _delete(blobs: Blobs, stored: Stored) -> bool:
+    """Unless the same pixels were stored again since we looked."""
+    try:
+        changed_at = blobs.changed_at(stored.sha256, kept_apart=stored.kept_apart)
+    except FileNotFoundError:
+        return False
+    if changed_at != stored.changed_at:
+        return False
+    blobs.delete_from(stored.sha256, kept_apart=stored.kept_apart)
+    return True
+
+
+def orphans(database: Database, blobs: Blobs) -> Iterator[Stored]:
+    """Pixels older than a day that no row refers to, and copies that a broken move left behind in
+    the other place."""
+    before = database.clock() - AGE
+    everything = blobs.all()
+    while batch := list(islice(everything, BATCH)):
+        with database.read() as session:
+            wanted = _wanted(session, {stored.sha256 for stored in batch})
+        for stored in batch:
+            if stored.changed_at < before and _is_orphan(blobs, stored, wanted):
+                yield stored
+
+
+def _is_orphan(blobs: Blobs, stored: Stored, wanted: set[Place]) -> bool:
+    if (stored.sha256, stored.kept_apart) in wanted:
+        return False
+    if (stored.sha256, not stored.kept_apart) not in wanted:
+        return True
+    try:  # The row has moved already; its pixels may be about to.
+        blobs.changed_at(stored.sha256, kept_apart=not stored.kept_apart)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _wanted(session: Session, hashes: set[str]) -> set[Place]:
+    """Where rows expect these pixels."""
+    pictures = select(PictureRow.sha256, PictureRow.kept_apart).where(
+        PictureRow.sha256.in_(hashes), PictureRow.removed_at.is_(None)
+    )
+    references = select(RequestRow.reference_sha256, RequestRow.mask_sha256).where(
+        or_(RequestRow.reference_sha256.in_(hashes), RequestRow.mask_sha256.in_(hashes))
+    )
+    found = {(sha256, kept_apart) for sha256, kept_apart in session.execute(pictures)}
+    return found | {(h, False) for row in session.execute(references) for h in row if h in hashes}
+
+
+def expected(connection: Connection | Session) -> set[Place]:
+    """Everything that rows refer to."""
+    pictures = select(PictureRow.sha256, PictureRow.kept_apart).where(
+        PictureRow.removed_at.is_(None)
+    )
+    references = select(RequestRow.reference_sha256, RequestRow.mask_sha256)
+    found = {(sha256, kept_apart) for sha256, kept_apart in connection.execute(pictures)}
+    return found | {(h, False) for row in connection.execute(references) for h in row if h}
+
+
+def missing(database: Database, blobs: Blobs) -> int:
+    """How many pixels rows refer to that are in neither place."""
+    there = {stored.sha256 for stored in blobs.all()}
+    with database.read() as session:
+        return len({sha256 for sha256, _ in expected(session)} - there)

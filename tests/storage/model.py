@@ -1,0 +1,168 @@
+"""What jobs and messages do, written a second time in plain Python from the promises of Easel's
+design, for `test_machine` to compare with storage. Imports nothing of Easel."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+
+LEASE = timedelta(seconds=10)
+RING_AFTER = timedelta(seconds=20)
+FAIR = timedelta(minutes=10)
+SHOW_LEASE = timedelta(seconds=30)
+PACE = timedelta(seconds=1.5)
+
+# (from, verb, to), and (from, to) of messages, which lag behind for any reason. "" is before.
+JOB_EDGES = {
+    ("", "submit", "waiting"),
+    ("", "submit", "refused"),
+    ("waiting", "claim", "running"),
+    ("waiting", "cancel", "cancelled"),
+    ("waiting", "delete", "cancelled"),
+    ("waiting", "forget", "cancelled"),
+    ("running", "claim", "running"),
+    ("running", "finish", "made"),
+    ("running", "finish", "refused"),
+    ("running", "finish", "cancelled"),
+    ("running", "finish", "failed"),
+    ("running", "release", "waiting"),
+    ("running", "release", "cancelled"),
+    ("running", "reap", "failed"),
+    ("running", "reap", "cancelled"),
+    ("running", "forget", "cancelled"),
+}
+MESSAGE_EDGES = {
+    ("", "behind"),
+    ("behind", "leased"),
+    ("leased", "leased"),
+    ("leased", "behind"),
+    ("leased", "shown"),
+    ("leased", "taken down"),
+    ("leased", "gone"),
+    ("shown", "behind"),
+    ("taken down", "behind"),
+    ("gone", "behind"),
+}
+
+
+@dataclass
+class Job:
+    number: int
+    user: str
+    server: str
+    count: int
+    created: datetime
+    state: str = "waiting"
+    attempt: int = 0
+    released: int = 0
+    lease_until: datetime | None = None
+    cancel: bool = False
+    rung: datetime = field(init=False)
+    claimed: datetime | None = None
+    report: tuple[str, int] = ("", 0)
+    floor: bool = False
+    pictures: dict[str, str] = field(default_factory=dict)
+    """Decision by hash."""
+    device_seconds: float = 0.0
+    billed: tuple[date, datetime, int] | None = None
+    """Day, time and pictures of its usage entry."""
+    forgotten: bool = False
+
+    def __post_init__(self) -> None:
+        self.rung = self.created
+
+    @property
+    def finished(self) -> bool:
+        return self.state not in ("waiting", "running")
+
+    def end(self, state: str) -> None:
+        self.state, self.lease_until = state, None
+
+    def bill(self, now: datetime, pictures: int, device_seconds: float) -> None:
+        self.billed, self.device_seconds = (now.date(), now, pictures), device_seconds
+
+
+@dataclass
+class Message:
+    not_before: datetime
+    desired: int = 1
+    shown: int = 0
+    shown_at: datetime | None = None
+    urgent: bool = True
+    removed: bool = False
+    gone: bool = False
+    lease: tuple[str, datetime] | None = None
+
+    def want(self, *, urgent: bool = True) -> None:
+        self.desired += 1
+        self.urgent = self.urgent or urgent
+
+    def due(self, now: datetime) -> bool:
+        if self.gone or self.shown == self.desired or self.not_before > now:
+            return False
+        if self.lease is not None and self.lease[1] >= now:
+            return False
+        return self.urgent or self.shown_at is None or self.shown_at <= now - PACE
+
+
+@dataclass
+class Model:
+    max_attempts: int
+    jobs: list[Job] = field(default_factory=list)
+    messages: list[Message] = field(default_factory=list)
+
+    def expired(self, job: Job, now: datetime) -> bool:
+        return job.state == "running" and job.lease_until is not None and job.lease_until < now
+
+    def worn_out(self, job: Job) -> bool:
+        return job.attempt - job.released >= self.max_attempts
+
+    def claimable(self, now: datetime) -> list[Job]:
+        """What some worker may have, the fairest first."""
+        found = [
+            job
+            for job in self.jobs
+            if job.state == "waiting"
+            or (self.expired(job, now) and not job.cancel and not self.worn_out(job))
+        ]
+        return sorted(found, key=lambda job: self._fairness(job, now))
+
+    def _fairness(self, job: Job, now: datetime) -> tuple[float, ...]:
+        """Who has waited ten minutes goes first; then whose server, then whose person, has the
+        fewest running and has used the device least in ten minutes; then who came first."""
+        born = job.created.timestamp()
+        if job.created < now - FAIR:
+            return (0, born)
+        servers = [other for other in self.jobs if other.server == job.server]
+        people = [other for other in self.jobs if other.user == job.user and not other.forgotten]
+        numbers = []
+        for group in (servers, people):
+            numbers.append(sum(other.state == "running" for other in group))
+            lately = (o for o in group if o.billed and o.billed[1] > now - FAIR)
+            numbers.append(sum(other.device_seconds for other in lately))
+        return (1, *numbers, born)
+
+    def used_today(self, user: str, now: datetime) -> int:
+        mine = [job for job in self.jobs if job.user == user and not job.forgotten]
+        drawn = sum(job.billed[2] for job in mine if job.billed and job.billed[0] == now.date())
+        return drawn + sum(job.count for job in mine if not job.finished)
+
+    def reap(self, now: datetime) -> list[int]:
+        """End what is beyond help; the numbers of the jobs to ring for."""
+        rings = []
+        for job, message in zip(self.jobs, self.messages, strict=True):
+            expired = self.expired(job, now)
+            long_ago = job.rung < now - RING_AFTER
+            if expired and job.cancel:
+                job.end("cancelled")
+                message.want()
+            elif expired and self.worn_out(job):
+                job.end("failed")
+                job.bill(now, 0, 0.0)
+                message.want()
+            elif expired or job.state == "waiting":
+                heard = job.claimed is not None and job.rung <= job.claimed
+                if long_ago or (expired and heard):
+                    job.rung = now
+                    rings.append(job.number)
+        return sorted(rings)
