@@ -62,8 +62,8 @@ def readings(text: str) -> Iterator[list[str]]:
         yield _WORD.findall(view)
         for table in _LEETS:
             yield _WORD.findall(_unleet(view, table))
-    for table in ({}, *_LEETS):
-        for run in _SPELLED.findall(text.translate(table)):
+    for view in dict.fromkeys(text.translate(table) for table in ({}, *_LEETS)):
+        for run in _SPELLED.findall(view):
             letters = "".join(_WORD.findall(run))
             # Where words begin in it is anybody's guess.
             for start in range(len(letters) - 2):

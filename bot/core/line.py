@@ -11,6 +11,8 @@ from uuid import UUID
 
 import structlog
 from kombu.exceptions import OperationalError
+from sqlalchemy.exc import OperationalError as DatabaseError
+from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_exponential
 
 from bot.core import accept
 from bot.core.grammar import parse
@@ -75,6 +77,12 @@ class Line:
             await asyncio.to_thread(self.ring, request.model, taken)
         return taken
 
+    @retry(
+        retry=retry_if_exception_type(DatabaseError),
+        wait=wait_exponential(multiplier=0.1),
+        stop=stop_after_attempt(3),
+        reraise=True,
+    )
     def _accept(
         self,
         request: ImageRequest,
@@ -82,6 +90,8 @@ class Line:
         address: Mapping[str, str],
         checked: accept.Checked,
     ) -> UUID | Complaint:
+        """Tried again, since a commit whose answer was lost has been made all the same: then the
+        event is known, and its placeholder must stay."""
         now = self.database.clock()
         with self.database.write() as session:
             self.database.lock(session, f"{raw.requester.platform}:{raw.requester.user_id}")

@@ -247,6 +247,7 @@ FAILURES = {
     FailureReason.MODEL_UNAVAILABLE: mark("The model could not be loaded."),
     FailureReason.OUT_OF_MEMORY: mark("This picture needs more memory than the worker has."),
     FailureReason.REFERENCE_MISSING: mark("The reference image is not there any more."),
+    FailureReason.NOT_STORED: mark("The picture was drawn, but could not be stored."),
     FailureReason.ERROR: mark("Something went wrong while drawing this."),
 }
 
@@ -255,6 +256,7 @@ ADVICE = {
     FailureReason.MODEL_UNAVAILABLE: mark("Choose another model, or tell who runs this bot."),
     FailureReason.OUT_OF_MEMORY: mark("Ask for a smaller picture."),
     FailureReason.REFERENCE_MISSING: mark("Attach it again."),
+    FailureReason.NOT_STORED: mark("Try again later, and tell who runs this bot."),
     FailureReason.ERROR: mark("Try again; if it stays so, tell who runs this bot."),
 }
 

@@ -4,11 +4,12 @@ A reference that cannot be had is a Complaint, never a silent picture from text 
 """
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import structlog
 
-from bot.references.decode import Unreadable, decode, decode_mask
+from bot.references.decode import Decoded, Unreadable, decode, decode_mask
 from bot.references.fetch import MAX_BYTES, Fetcher, Unavailable, too_large
 from storage.blobs import Blobs
 from storage.catalog import Catalog
@@ -26,6 +27,10 @@ __all__ = ["Fetcher", "Unavailable", "gather"]
 
 _log = structlog.get_logger()
 
+# The largest picture takes some 400 MB for a second, so one at a time; and in a thread of its own,
+# so that what waits for it keeps none from the database.
+_DECODER = ThreadPoolExecutor(max_workers=1, thread_name_prefix="decode")
+
 
 async def gather(
     request: ImageRequest, *, fetcher: Fetcher, blobs: Blobs, catalog: Catalog
@@ -41,12 +46,16 @@ async def gather(
     try:
         data = await _read(request.source, fetcher, blobs)
         mask = await _read(request.mask_source, fetcher, blobs) if request.mask_source else None
-        reference, shape = await asyncio.to_thread(_keep, request, data, mask, blobs)
+        loop = asyncio.get_running_loop()
+        picture, mask_png = await loop.run_in_executor(_DECODER, _decode, request.use, data, mask)
     except (Unavailable, Unreadable) as error:
         return error.complaint
+    reference = await asyncio.to_thread(_keep, request, picture, mask_png, blobs)
     width, height = request.width, request.height
     if not request.own_size:
-        width, height = catalog.models[request.model].size(within_limits(shape))
+        width, height = catalog.models[request.model].size(
+            within_limits((picture.width, picture.height))
+        )
     return replace(
         request, reference=reference, use=reference.use, width=width, height=height, own_size=True
     )
@@ -77,6 +86,8 @@ async def _read_attached(source: Attached) -> bytes:
         raise Unavailable(too_large())
     try:
         return await source.read()
+    except Unavailable:
+        raise
     except Exception as error:
         # The adapter's own client raises what it likes; the request ends here all the same.
         _log.warning("attachment.unreadable", error=type(error).__name__)
@@ -85,13 +96,13 @@ async def _read_attached(source: Attached) -> bytes:
         ) from None
 
 
-def _keep(
-    request: ImageRequest, data: bytes, mask: bytes | None, blobs: Blobs
-) -> tuple[Reference, tuple[int, int]]:
-    """Decode, and store what is to be kept; with its width and height. Blocking."""
+def _decode(
+    use: ReferenceUse | None, data: bytes, mask: bytes | None
+) -> tuple[Decoded, bytes | None]:
+    """The picture, and the mask that the request needs. Blocking."""
     picture = decode(data)
     mask_png = decode_mask(mask, picture.width, picture.height) if mask is not None else None
-    if mask_png is None and request.use is ReferenceUse.EDIT:
+    if mask_png is None and use is ReferenceUse.EDIT:
         mask_png = picture.transparent_png
         if mask_png is None:
             raise Unreadable(
@@ -100,10 +111,16 @@ def _keep(
                     "stays), or erase that part of the picture and save it as PNG."
                 )
             )
-    reference = Reference(
+    return picture, mask_png
+
+
+def _keep(
+    request: ImageRequest, picture: Decoded, mask_png: bytes | None, blobs: Blobs
+) -> Reference:
+    """Store what is to be kept. Blocking."""
+    return Reference(
         sha256=blobs.put(picture.png),
         use=ReferenceUse.RESTYLE if mask_png is None else ReferenceUse.EDIT,
         strength=request.strength,
         mask_sha256=blobs.put(mask_png) if mask_png is not None else None,
     )
-    return reference, (picture.width, picture.height)

@@ -23,13 +23,19 @@ _HEADERS = {
     "Accept": "image/*",
     "Accept-Encoding": "identity",
 }
-_HOST = re.compile(r"[a-z0-9-]{1,63}(?:\.[a-z0-9-]{1,63})+", re.ASCII)
+# The last label begins with a letter, as in every name; "127.0.0.1" and "0x7f.1" are addresses.
+_HOST = re.compile(r"(?:[a-z0-9-]{1,63}\.)+[a-z][a-z0-9-]{0,62}", re.ASCII)
 
-# `is_global` lets some of these pass although a gateway may turn them into addresses inside: NAT64
-# (RFC 6052, RFC 8215), 6to4 (RFC 3056), Teredo (RFC 4380) and IPv4-compatible (RFC 4291, 2.5.5.1).
-_TRANSLATED = tuple(
-    ipaddress.IPv6Network(network)
-    for network in ("64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "2001::/32", "::/96")
+# All of IPv6 that is given out for the public internet (IANA, IPv6 global unicast address
+# assignments). Outside of it are NAT64 (RFC 6052), IPv4-mapped, -translated and -compatible
+# addresses and old site-local ones (RFC 3879), some of which `is_global` lets pass.
+_GIVEN_OUT = ipaddress.IPv6Network("2000::/3")
+# Inside of it, and `is_global` too, although they lead to other addresses or to none: 6to4 and its
+# relays (RFC 3056, RFC 7526), Teredo (RFC 4380), protocol assignments (RFC 6890), documentation
+# (RFC 9637).
+_ELSEWHERE = tuple(
+    ipaddress.ip_network(network)
+    for network in ("2002::/16", "192.88.99.0/24", "2001::/23", "192.0.0.0/24", "3fff::/20")
 )
 
 
@@ -47,9 +53,9 @@ def is_public(address: str) -> bool:
         ip = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:
         return False
-    if isinstance(ip, ipaddress.IPv6Address) and (
-        ip.ipv4_mapped is not None or any(ip in network for network in _TRANSLATED)
-    ):
+    if isinstance(ip, ipaddress.IPv6Address) and ip not in _GIVEN_OUT:
+        return False
+    if any(ip in network for network in _ELSEWHERE):
         return False
     return ip.is_global and not ip.is_multicast
 

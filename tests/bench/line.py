@@ -1,7 +1,6 @@
-"""Figures of the straight line on this machine: `python -m tests.bench.line`.
-
-Each is shown beside a baseline of the same run: the bare pipeline call for the warm line, and
-the imports that no cold start can do without for the cold one.
+"""What a person at a shell waits for, with the embedded model, from a cold start and from a warm
+worker. Baselines are the bare pipeline call for the warm line, and the imports that no cold start
+can do without for the cold one.
 """
 
 import asyncio
@@ -9,17 +8,15 @@ import os
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-
-from rich.console import Console
-from rich.table import Table
 
 from bot.deliver import Deliverer, PictureReader, Shown
 from storage import log
 from storage.domain import Card, Delivery, Tone
+from tests.bench.figures import Figure
 from tests.fakes.house import House, Wall
 
 ROUNDS = 10
@@ -91,33 +88,21 @@ async def shown_after_finish(house: House) -> list[float]:
     return delays
 
 
-def main() -> None:
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+def figures(folder: Path) -> Iterator[Figure]:
     bare = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", BARE], capture_output=True, text=True, check=True
     )
     load, *pictures = [float(line) for line in bare.stdout.split()]
     picture = statistics.median(pictures[1:])
-    folder = Path(tempfile.mkdtemp(prefix="easel-bench-"))
     cold = [easel_draw(folder, f"cold{i}") for i in range(3)]
     house = House(folder)
     with house.worker():
         easel_draw(folder, "warming")
         warm = [easel_draw(folder, f"warm{i}") for i in range(5)]
         delays = asyncio.run(shown_after_finish(house))
-    table = Table("figure", "seconds", "baseline", "ratio", "aim", box=None)
-    rows = [
-        ("easel draw, cold (median of 3)", statistics.median(cold), load + picture, "10"),
-        ("easel draw, worker warm (median of 5)", statistics.median(warm), picture, "2"),
-        ("finish to card, median", statistics.median(delays), picture, "0.5"),
-        ("finish to card, worst", max(delays), picture, "0.5"),
-    ]
-    for name, seconds, baseline, aim in rows:
-        ratio = f"{seconds / baseline:.1f}"
-        table.add_row(name, f"{seconds:.2f}", f"{baseline:.2f}", ratio, aim)
-    Console().print(table)
-    Console().print("baseline: imports, model load and one bare picture; else one bare picture")
-
-
-if __name__ == "__main__":
-    main()
+    note = "baseline: imports, model load and one bare picture"
+    yield Figure("easel draw, cold, median of 3", statistics.median(cold), load + picture, 10, note)
+    note = "baseline: one bare picture"
+    yield Figure("easel draw, worker warm, median of 5", statistics.median(warm), picture, 2, note)
+    yield Figure("finish to card, median", statistics.median(delays), picture, 0.5, note)
+    yield Figure("finish to card, worst", max(delays), picture, 0.5, note)

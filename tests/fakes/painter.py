@@ -53,22 +53,32 @@ def verdict(decision: Decision) -> Verdict:
 class Painter:
     """Usage: `painter.paint()` serves one waiting job; or claim, report and finish apart."""
 
-    def __init__(self, database: Database, blobs: Blobs, models: tuple[str, ...]) -> None:
+    def __init__(
+        self,
+        database: Database,
+        blobs: Blobs,
+        models: tuple[str, ...],
+        *,
+        name: str = "painter",
+        lease: timedelta = LEASE,
+        max_attempts: int = 3,
+    ) -> None:
         self._database, self._blobs, self._models = database, blobs, models
+        self._name, self._lease, self._max_attempts = name, lease, max_attempts
 
     def sign_of_life(self) -> None:
         with self._database.write() as session:
             now = self._database.clock()
-            places.worker_seen(session, "painter", self._models, self._models, now)
+            places.worker_seen(session, self._name, self._models, self._models, now)
 
     def claim(self) -> GenerationJob | None:
         with self._database.write() as session:
             return leases.claim(
                 session,
                 self._models,
-                worker="painter",
-                lease=LEASE,
-                max_attempts=3,
+                worker=self._name,
+                lease=self._lease,
+                max_attempts=self._max_attempts,
                 now=self._database.clock(),
             )
 
@@ -77,7 +87,7 @@ class Painter:
         report = StepReport(phase=phase, step=step, steps=steps)
         with self._database.write() as session:
             now = self._database.clock()
-            return leases.renew(session, job, report, lease=LEASE, now=now).cancel
+            return leases.renew(session, job, report, lease=self._lease, now=now).cancel
 
     def finish(self, job: GenerationJob, *decisions: Decision) -> bool:
         """One picture for each decision; without any, all that were asked for are allowed."""

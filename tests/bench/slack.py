@@ -1,0 +1,187 @@
+"""How soon Slack is answered: `python -m tests.bench.slack`.
+
+50 signed commands at once over HTTP, to Easel's app and, turn by turn in the same run, to a Bolt
+app that does nothing but acknowledge. Each is a process of its own, and Easel's works at what it
+has been told (people, placeholder, transaction, ring) against the fake Slack meanwhile; the next
+volley waits until that is done. Exits with 1 where an aim is missed.
+"""
+
+import asyncio
+import hashlib
+import hmac
+import itertools
+import math
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from urllib.parse import urlencode
+
+import aiohttp
+from aiohttp import web
+from rich.console import Console
+from rich.table import Table
+from slack_bolt.async_app import AsyncAck, AsyncApp
+from slack_sdk.web.async_client import AsyncWebClient
+
+from bot.slack.app import create_app
+from bot.slack.manifest import EVENTS_PATH
+from bot.slack.run import web_app
+from storage import log, migrate
+from storage.database import connect
+from storage.settings import Settings
+from tests.fakes.slack_client import BOT_TOKEN, SIGNING_SECRET, FakeSlack
+
+AT_ONCE, VOLLEYS, WARMING = 50, 12, 2
+P99_SECONDS, RATIO = 0.25, 2.5
+_count = itertools.count()
+
+
+def signed(payload: dict[str, str]) -> tuple[str, dict[str, str]]:
+    body, stamp = urlencode(payload), str(int(time.time()))
+    signature = hmac.new(SIGNING_SECRET.encode(), f"v0:{stamp}:{body}".encode(), hashlib.sha256)
+    return body, {
+        "Content-Type": "application/x-www-form-urlencoded",
+        "X-Slack-Request-Timestamp": stamp,
+        "X-Slack-Signature": f"v0={signature.hexdigest()}",
+    }
+
+
+async def seconds(session: aiohttp.ClientSession, url: str, payload: dict[str, str]) -> float:
+    """Until a command is acknowledged."""
+    number = next(_count)
+    people = {"user_id": f"U0PERSON{number % AT_ONCE}", "trigger_id": f"{number}.{os.getpid()}.x"}
+    body, headers = signed({**payload, **people})
+    started = time.perf_counter()
+    async with session.post(url, data=body, headers=headers) as answer:
+        await answer.read()
+        if answer.status != 200:
+            raise RuntimeError(f"{url} answers {answer.status}")
+        return time.perf_counter() - started
+
+
+async def volley(url: str, payload: dict[str, str]) -> list[float]:
+    connector = aiohttp.TCPConnector(limit=AT_ONCE)
+    async with aiohttp.ClientSession(connector=connector) as session:
+        return await asyncio.gather(*(seconds(session, url, payload) for _ in range(AT_ONCE)))
+
+
+def bench_settings() -> Settings:
+    """From the environment that `serving` makes."""
+    return Settings(_env_file=None, person_queue_limit=10_000, queue_limit=10_000)
+
+
+@asynccontextmanager
+async def easel() -> AsyncIterator[web.Application]:
+    app = create_app(bench_settings())
+    async with aiohttp.ClientSession() as session:
+        app.client.session = app.workspaces.session = session
+        yield web_app(app)
+
+
+@asynccontextmanager
+async def bare() -> AsyncIterator[web.Application]:
+    client = AsyncWebClient(BOT_TOKEN, base_url=bench_settings().slack_api_url)
+    app = AsyncApp(client=client, signing_secret=SIGNING_SECRET)
+
+    @app.command("/imagine")
+    async def imagine(ack: AsyncAck) -> None:
+        await ack()
+
+    yield app.server(path=EVENTS_PATH).web_app
+
+
+async def serve(which: str) -> None:
+    async with {"easel": easel, "bare": bare}[which]() as pages:
+        runner = web.AppRunner(pages, access_log=None)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        print(f"http://127.0.0.1:{runner.addresses[0][1]}{EVENTS_PATH}", flush=True)
+        await asyncio.to_thread(sys.stdin.read)
+
+
+@contextmanager
+def serving(which: str, environment: dict[str, str]) -> Iterator[str]:
+    """The address at which a process of its own listens."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.bench.slack", which],
+        env=os.environ | environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    try:
+        yield process.stdout.readline().strip()
+    finally:
+        process.kill()
+        process.communicate()
+
+
+async def measure(slack: FakeSlack, folder: Path) -> dict[str, list[float]]:
+    """Seconds of each acknowledgement."""
+    environment = {**slack.environment, "EASEL_DATA_FOLDER": str(folder)}
+    del environment["EASEL_SLACK_APP_TOKEN"]
+    for number in range(AT_ONCE):
+        slack.person(f"U0PERSON{number}")
+    slack.loosen(1_000_000)
+    payload = slack.delivery(slack.command("/imagine", "a red apple"))["payload"]
+    found: dict[str, list[float]] = {"bare": [], "easel": []}
+    with serving("bare", environment) as bare_url, serving("easel", environment) as easel_url:
+        for number in range(VOLLEYS + WARMING):
+            for name, url in (("bare", bare_url), ("easel", easel_url)):
+                took = await volley(url, payload)
+                found[name] += took if number >= WARMING else []
+            await accepted((number + 1) * AT_ONCE, folder)
+    return found
+
+
+async def accepted(jobs: int, folder: Path) -> None:
+    """Until all that was asked for is in the database."""
+    database = connect(bench_settings().model_copy(update={"data_folder": folder}))
+    end = time.monotonic() + 120
+    while True:
+        with database.read() as session:
+            if (there := log.queue_length(session)) >= jobs:
+                break
+        if time.monotonic() > end:
+            raise TimeoutError(f"{there} of {jobs} requests were accepted")
+        await asyncio.sleep(0.1)
+    database.close()
+
+
+def p99(values: list[float]) -> float:
+    return sorted(values)[math.ceil(0.99 * len(values)) - 1]
+
+
+def main() -> int:
+    folder = Path(tempfile.mkdtemp(prefix="easel-bench-"))
+    database = connect(bench_settings().model_copy(update={"data_folder": folder}))
+    migrate.upgrade(database)
+    database.close()
+    with FakeSlack() as slack:
+        found = asyncio.run(measure(slack, folder))
+    table = Table("acknowledgement", "Easel, ms", "bare Bolt, ms", "ratio", "aim", box=None)
+    for name, figure, aim in (
+        ("median", statistics.median, ""),
+        ("p99", p99, f"{P99_SECONDS * 1000:.0f} ms, ratio {RATIO}"),
+        ("worst", max, ""),
+    ):
+        mine, its = figure(found["easel"]), figure(found["bare"])
+        table.add_row(name, f"{mine * 1000:.0f}", f"{its * 1000:.0f}", f"{mine / its:.2f}", aim)
+    Console().print(table)
+    Console().print(f"{VOLLEYS} volleys of {AT_ONCE} signed commands at once")
+    mine, its = p99(found["easel"]), p99(found["bare"])
+    return 0 if mine <= P99_SECONDS and mine <= RATIO * its else 1
+
+
+if __name__ == "__main__":
+    if len(sys.argv) > 1:
+        asyncio.run(serve(sys.argv[1]))
+    else:
+        sys.exit(main())
