@@ -14,7 +14,14 @@ from typing import Annotated, Any
 import typer
 
 from bot.terminal.logs import log_app, review_app
-from bot.terminal.start import open_database, plain_console, read_settings, ready_settings
+from bot.terminal.operate import backup, health, restore, sweep
+from bot.terminal.start import (
+    open_database,
+    plain_console,
+    read_settings,
+    ready_settings,
+    upgrade,
+)
 
 app = typer.Typer(
     help="Easel: an illustration bot that you run yourself.",
@@ -24,6 +31,8 @@ app = typer.Typer(
 )
 app.add_typer(log_app, name="log")
 app.add_typer(review_app, name="review")
+slack_app = typer.Typer(invoke_without_command=True, help="Serve Slack.")
+app.add_typer(slack_app, name="slack")
 
 
 def _run(work: Coroutine[Any, Any, int | None]) -> int:
@@ -116,7 +125,8 @@ def draw(
 @app.command()
 def discord() -> None:
     """Serve Discord. Needs EASEL_DISCORD_TOKEN, and a worker somewhere."""
-    from discord import LoginFailure
+    from aiohttp import ClientError
+    from discord import DiscordServerError, LoginFailure
 
     from bot.discord.run import serve
 
@@ -129,7 +139,48 @@ def discord() -> None:
     except LoginFailure:
         typer.echo("Discord refuses EASEL_DISCORD_TOKEN: copy it anew from the portal.", err=True)
         raise typer.Exit(2) from None
+    except (ClientError, DiscordServerError):
+        words = "Discord does not answer"
+        typer.echo(f"{words} at {settings.discord_api_url}. Start again when it does.", err=True)
+        raise typer.Exit(1) from None
     raise typer.Exit(status)
+
+
+@slack_app.callback()
+def slack(context: typer.Context) -> None:
+    """Serve Slack. Needs a token and a way in; see the README. And a worker somewhere."""
+    if context.invoked_subcommand is not None:
+        return
+    from slack_sdk.errors import SlackApiError
+
+    from bot.slack.run import serve
+
+    settings = ready_settings()
+    if settings.slack_app_token is None and settings.slack_signing_secret is None:
+        typer.echo("Set EASEL_SLACK_APP_TOKEN or EASEL_SLACK_SIGNING_SECRET.", err=True)
+        raise typer.Exit(2)
+    try:
+        status = _run(serve(settings))
+    except ValueError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(2) from None
+    except SlackApiError as error:
+        code = error.response.get("error")
+        typer.echo(f"Slack refuses a token ({code}): copy it anew from the app's page.", err=True)
+        raise typer.Exit(2) from None
+    raise typer.Exit(status)
+
+
+@slack_app.command("manifest")
+def slack_manifest(
+    url: Annotated[str, typer.Option(help="Public address, for HTTP; else Socket Mode.")] = "",
+) -> None:
+    """Print the Slack app's manifest, to paste where Slack creates apps."""
+    import json
+
+    from bot.slack.manifest import manifest
+
+    typer.echo(json.dumps(manifest(url.rstrip("/")), indent=2))
 
 
 @app.command()
@@ -139,9 +190,10 @@ def worker(
     """Draw what the queue holds: Celery's own worker with Easel's defaults."""
     # A thread of OpenMP that spins while it waits takes the core from the one that it waits for.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    from storage import doorbell
+    from storage import chat_secrets, doorbell
     from storage.catalog import load_catalog
 
+    chat_secrets.drop()
     settings = ready_settings(for_prompts=False)
     models = settings.worker_models or tuple(load_catalog(settings).models)
     celery = doorbell.create_app(settings, models)
@@ -166,7 +218,7 @@ def migrate() -> None:
 
     database = open_database(read_settings())
     before = migrations.current(database) or "nothing"
-    migrations.upgrade(database)
+    upgrade(database)
     typer.echo(f"{before} → {migrations.current(database)}")
 
 
@@ -178,6 +230,10 @@ def doctor() -> None:
     raise typer.Exit(_run(examine(read_settings(), plain_console())))
 
 
+for command in (backup, restore, sweep, health):
+    app.command()(command)
+
+
 @app.command()
 def train_builtin(
     work: Annotated[Path, typer.Option(help="Folder for data and checkpoints.")],
@@ -187,8 +243,8 @@ def train_builtin(
     minutes: Annotated[float | None, typer.Option(help="Train so long instead.")] = None,
     size: Annotated[int, typer.Option(help="Side of a picture in pixels.")] = 64,
     styles: Annotated[str, typer.Option(help="Comma-separated sets of drawings.")] = "noto",
-    batch: Annotated[int, typer.Option(help="Samples in a step.")] = 64,
-    widths: Annotated[str, typer.Option(help="U-Net channels of each level.")] = "64,128,256",
+    batch: Annotated[int, typer.Option(help="Samples in a step.")] = 32,
+    widths: Annotated[str, typer.Option(help="U-Net channels of each level.")] = "64,128,192",
     tokens: Annotated[int, typer.Option(help="Window of the text encoder.")] = 40,
     workers: Annotated[int, typer.Option(help="Processes that prepare samples.")] = 0,
     seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
@@ -239,7 +295,13 @@ def evaluate_builtin(
 
 
 def main() -> None:
-    app()
+    try:
+        app()
+    except Exception as error:
+        from storage import logs
+
+        logs.crashed(error)
+        raise SystemExit(1) from None
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ from bot.discord.app import create_bot
 from bot.discord.show import DiscordShow
 from bot.reaper import Reaper
 from bot.supervise import WorkerProcess
+from bot.watch import watched
 from storage.settings import Settings
 
 log = structlog.get_logger()
@@ -87,7 +88,7 @@ async def run_demo(settings: Settings, port: int) -> int:
         }
         languages = {members[name].id: locale for name, locale in PEOPLE.items()}
         preview = env.preview(channel, viewers=list(members.values()), layout="channel", port=port)
-        with _locales(languages):
+        with watched(line), _locales(languages):
             async with preview:
                 await _serve(line, bot, preview)
     return 0

@@ -1,12 +1,14 @@
 """What all tests share: clean settings, and servers where the environment names them."""
 
 import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
+from filelock import FileLock
 from sqlalchemy import create_engine, make_url, text
 
 from storage import migrate
@@ -18,9 +20,32 @@ SERVERS = {
     "EASEL_TEST_POSTGRES_URL": "storage on PostgreSQL",
     "EASEL_TEST_REDIS_URL": "the doorbell on Redis",
     "EASEL_TEST_RABBITMQ_URL": "the doorbell on RabbitMQ",
-    "EASEL_SPECS": "requests against Discord's API description",
+    "EASEL_SPECS": "requests against Discord's API description and Slack's sample payloads",
     "EASEL_TEST_CHROMIUM": "the demo page in a browser",
 }
+
+_PROCESS = os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")
+if redis := os.environ.get("EASEL_TEST_REDIS_URL"):
+    # Tests in several processes: each in a Redis database of its own.
+    server = make_url(redis)
+    number = int(server.database or 0) - int(_PROCESS)
+    os.environ["EASEL_TEST_REDIS_URL"] = server.set(database=str(number)).render_as_string(False)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "rabbitmq" in item.name:
+            item.add_marker(pytest.mark.timeout(1800))
+
+
+@pytest.fixture(autouse=True)
+def alone_with_rabbitmq(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Queues have the same names for all tests, and a server one set of them."""
+    if "rabbitmq" not in request.node.name:
+        yield
+        return
+    with FileLock(Path(tempfile.gettempdir()) / "easel-tests-rabbitmq.lock"):
+        yield
 
 
 def pytest_report_header() -> list[str]:

@@ -8,8 +8,10 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, TypeAlias
 from uuid import UUID
 
+import aiohttp
 import discord
 import structlog
+from tenacity import retry, retry_if_exception_type, stop_after_attempt
 
 from bot.core import values
 from bot.core.written import Written, read
@@ -149,8 +151,7 @@ async def acknowledge(interaction: Interaction, *, private: bool) -> Address | N
     """Show "thinking…" at once; that message is the placeholder. None: Discord has given up on
     the interaction, so nobody is waiting."""
     try:
-        response = await interaction.response.defer(thinking=True, ephemeral=private)
-        message_id = response.message_id if response else None
+        message_id = await _defer(interaction, private)
     except discord.HTTPException as error:
         if error.code not in (UNKNOWN_INTERACTION, ALREADY_ACKNOWLEDGED):
             raise
@@ -175,6 +176,13 @@ async def acknowledge(interaction: Interaction, *, private: bool) -> Address | N
         # Whom to write to once the token is dead; nobody else's address names a person.
         address["user_id"] = str(interaction.user.id)
     return address
+
+
+@retry(retry=retry_if_exception_type(aiohttp.ClientError), stop=stop_after_attempt(3), reraise=True)
+async def _defer(interaction: Interaction, private: bool) -> int | None:
+    """A connection that broke may have carried the answer or not; a repeated one does no harm."""
+    response = await interaction.response.defer(thinking=True, ephemeral=private)
+    return response.message_id if response else None
 
 
 async def ask(interaction: Interaction, submit: Submit, *, private: bool) -> None:

@@ -155,9 +155,8 @@ async def forget_me(press: Press) -> None:
     interaction, line = press.interaction, press.interaction.client.line
     if press.job_id.int != interaction.user.id or not await quietly(interaction.response.defer()):
         return
-    person, now = _person(interaction), line.database.clock()
-    hashes = await line.write(lambda s: forget.forget_person(s, Platform.DISCORD, person, now))
-    await asyncio.to_thread(forget.delete_blobs, line.blobs, hashes)
+    person = _person(interaction)
+    await asyncio.to_thread(forget.forget, line.database, line.blobs, Platform.DISCORD, person)
     text = say(locale_of(interaction), "Done. I have forgotten what you asked for.")
     await interaction.edit_original_response(content=text, view=None)
 

@@ -2,22 +2,50 @@
 
 import asyncio
 
+from discord import ConnectionClosed, LoginFailure
+
 from bot.deliver import Deliverer
-from bot.discord.app import create_bot
+from bot.discord.app import Easel, create_bot
 from bot.discord.show import DiscordShow
 from bot.reaper import Reaper
+from bot.watch import watched
+from storage import metrics
+from storage.health import WELL
 from storage.settings import Settings
+
+AUTHENTICATION_FAILED = 4004
+"""The gateway's close code for a bad token (Discord: Opcodes and Status Codes)."""
 
 
 async def serve(settings: Settings) -> int:
-    """Until cancelled. Raises discord.LoginFailure when the token is wrong."""
+    """Until cancelled. Raises discord.LoginFailure when the token is wrong, or was revoked."""
     if settings.discord_token is None:
         raise ValueError("there is no Discord token in the settings")
     bot = create_bot(settings)
-    async with bot:
-        await bot.login(settings.discord_token.get_secret_value())
-        async with asyncio.TaskGroup() as group:
-            group.create_task(Deliverer(bot.line, DiscordShow(bot)).run())
-            group.create_task(Reaper(bot.line).run())
-            group.create_task(bot.connect())
+    metrics.GATEWAY_CONNECTED.labels("discord").set_function(lambda: is_connected(bot))
+
+    def gateway() -> str:
+        return WELL if is_connected(bot) else "not connected to Discord"
+
+    with watched(bot.line, gateway=gateway):
+        async with bot:
+            await bot.login(settings.discord_token.get_secret_value())
+            try:
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(Deliverer(bot.line, DiscordShow(bot)).run())
+                    group.create_task(Reaper(bot.line).run())
+                    group.create_task(bot.connect())
+            except ExceptionGroup as ended:
+                if ended.subgroup(_refuses_the_token):
+                    raise LoginFailure("the token was revoked") from ended
+                raise
     return 0
+
+
+def _refuses_the_token(error: BaseException) -> bool:
+    return isinstance(error, ConnectionClosed) and error.code == AUTHENTICATION_FAILED
+
+
+def is_connected(bot: Easel) -> bool:
+    """discord.py closes a connection whose heartbeats go unanswered for a minute."""
+    return bot.is_ready() and bot.ws.open

@@ -9,6 +9,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 import aiohttp
 import discord
@@ -26,6 +27,7 @@ UNKNOWN_WEBHOOK, INVALID_TOKEN = 10015, 50027
 NOTICE = timedelta(minutes=1)
 """So long before the token dies a private card says where the picture will come."""
 BAR_CELLS = 16
+RECENT_MESSAGES = 50
 
 _COLOURS = {
     Tone.WAITING: discord.Colour.light_grey(),
@@ -90,10 +92,11 @@ class DiscordShow:
     async def _send_privately(
         self, delivery: Delivery, content: Content, read: PictureReader
     ) -> Shown:
-        """Once: Discord answers a repeated nonce with the message that is there already."""
+        """Once: for some minutes Discord answers a repeated nonce with the message that is there
+        already; after that, we look for it."""
         user = discord.Object(int(delivery.address["user_id"]))
         channel = await self._client.create_dm(user)
-        message = await channel.send(
+        message = await _posted(channel, delivery.job_id) or await channel.send(
             embed=content.embed,
             view=content.view,
             files=await content.files(read),
@@ -133,6 +136,16 @@ class DiscordShow:
     def _message(self, delivery: Delivery) -> discord.PartialMessage:
         channel = self._client.get_partial_messageable(int(delivery.address["channel_id"]))
         return channel.get_partial_message(int(delivery.address["message_id"]))
+
+
+async def _posted(channel: discord.DMChannel, job_id: UUID) -> discord.Message | None:
+    """What a process has sent that died before it could write it down; its buttons name the job."""
+    async for message in channel.history(limit=RECENT_MESSAGES):
+        rows = [row for row in message.components if isinstance(row, discord.ActionRow)]
+        ids = [str(getattr(item, "custom_id", "")) for row in rows for item in row.children]
+        if any(str(job_id) in custom_id for custom_id in ids):
+            return message
+    return None
 
 
 class Content:

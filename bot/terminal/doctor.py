@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import timedelta
+from typing import Any
+from urllib.parse import urlsplit
 
+from cryptography.fernet import Fernet
+from pydantic import SecretStr
 from rich.console import Console
 from rich.text import Text
+from sqlalchemy.exc import SQLAlchemyError
 
 from bot.core.textcheck import TextRules
+from bot.slack.manifest import SCOPES
 from bot.terminal.start import said
-from storage import doorbell, migrate, places
-from storage.blobs import open_blobs
+from storage import deliveries, doorbell, migrate, places, sweep
+from storage.blobs import Blobs, open_blobs
 from storage.catalog import Catalog, load_catalog
 from storage.database import Database, connect
 from storage.settings import Settings
@@ -62,6 +69,8 @@ def _database(settings: Settings) -> list[Finding]:
     found, wanted = migrate.current(database), migrate.newest()
     if found is None and database.is_sqlite:
         return [(None, "No database yet: the first command makes it.")]
+    if not migrate.is_known(found):
+        return [(False, f"{kind} answers; its schema {found} is newer: upgrade this Easel too.")]
     if found != wanted:
         words = f"{kind} answers, but its schema is {found or 'empty'}, not {wanted}"
         return [(False, f"{words}: run `easel migrate`.")]
@@ -95,7 +104,22 @@ def _blobs(settings: Settings) -> list[Finding]:
     sha256 = blobs.put(b"doctor")
     blobs.get(sha256)
     blobs.delete(sha256)
-    return [(True, "Pictures can be stored, read and deleted.")]
+    return [(True, "Pictures can be stored, read and deleted."), *_missing(settings, blobs)]
+
+
+def _missing(settings: Settings, blobs: Blobs) -> list[Finding]:
+    database = connect(settings)
+    try:
+        if migrate.current(database) != migrate.newest():
+            return []
+        count = sweep.missing(database, blobs)
+    except SQLAlchemyError:
+        return []  # That is a finding of its own.
+    finally:
+        database.close()
+    if count:
+        return [(False, f"{count} pictures that requests refer to are not there: restore them.")]
+    return [(True, "All pictures that requests refer to are there.")]
 
 
 def _models(settings: Settings) -> list[Finding]:
@@ -117,6 +141,84 @@ def _text_rules(settings: Settings) -> list[Finding]:
     ]
 
 
+def _slack(settings: Settings) -> list[Finding]:
+    if not settings.slack_bot_token and not settings.slack_client_id:
+        return [(None, "No Slack token: nothing of Slack is served.")]
+    found = [] if settings.slack_client_id else _slack_bot(settings)
+    if settings.slack_app_token:
+        answer, _ = _ask_slack(settings, settings.slack_app_token, "apps.connections.open")
+        well = bool(answer.get("ok"))
+        words = "takes" if well else f"refuses ({answer.get('error')})"
+        found.append((well, f"Slack {words} the app-level token: Socket Mode."))
+    elif settings.slack_signing_secret:
+        found.append((True, f"Slack by HTTP: signed requests at {settings.slack_address}."))
+    else:
+        found.append((False, "Slack has no way in: set an app-level token or a signing secret."))
+    return [*found, *_slack_installed(settings), *_slack_ways(settings)]
+
+
+def _slack_bot(settings: Settings) -> list[Finding]:
+    assert settings.slack_bot_token is not None  # noqa: S101 (narrows)
+    answer, scopes = _ask_slack(settings, settings.slack_bot_token, "auth.test")
+    if not answer.get("ok"):
+        words = f"Slack refuses the bot token ({answer.get('error')}): copy it anew"
+        return [(False, f"{words} from the app's page.")]
+    missing = [scope for scope in SCOPES if scopes and scope not in scopes]
+    if missing:
+        words = f"The Slack app lacks the scopes {', '.join(missing)}"
+        return [(False, f"{words}: take `easel slack manifest` and install it anew.")]
+    return [(True, f"Slack answers and takes the bot token, in {answer.get('team')}.")]
+
+
+def _slack_installed(settings: Settings) -> list[Finding]:
+    """Many workspaces: what their installation needs."""
+    if not settings.slack_client_id:
+        return []
+    missing = [
+        f"EASEL_{name.upper()}"
+        for name in ("slack_client_secret", "slack_signing_secret", "slack_encryption_key")
+        if not getattr(settings, name)
+    ]
+    if missing:
+        return [(False, f"To be installed by workspaces, Slack needs {', '.join(missing)}.")]
+    try:
+        Fernet(settings.slack_encryption_key.get_secret_value())  # type: ignore[union-attr]
+    except ValueError:
+        return [(False, "EASEL_SLACK_ENCRYPTION_KEY is no Fernet key; the README has a command.")]
+    return [(True, f"Workspaces install the app at http://{settings.slack_address}/slack/install.")]
+
+
+def _slack_ways(settings: Settings) -> list[Finding]:
+    """Workspaces in which the newest pictures had to be posted as files."""
+    database = connect(settings)
+    if migrate.current(database) != migrate.newest():
+        return []
+    with database.read() as session:
+        teams = deliveries.slack_teams_with_files(session)
+    return [
+        (
+            None,
+            f"Slack workspace {team} shows no uploaded pictures inside messages: they are posted "
+            "as files, each in a new message.",
+        )
+        for team in teams
+    ]
+
+
+def _ask_slack(
+    settings: Settings, token: SecretStr, method: str
+) -> tuple[dict[str, Any], Collection[str]]:
+    """Slack's answer, and the scopes of the token."""
+    request = urllib.request.Request(  # noqa: S310 (the operator's own setting)
+        f"{settings.slack_api_url.rstrip('/')}/{method}",
+        data=b"",
+        headers={"Authorization": f"Bearer {token.get_secret_value()}"},
+    )
+    with urllib.request.urlopen(request, timeout=PATIENCE_SECONDS) as response:  # noqa: S310
+        scopes = (response.headers.get("X-OAuth-Scopes") or "").split(",")
+        return json.load(response), {scope.strip() for scope in scopes if scope.strip()}
+
+
 def _discord(settings: Settings) -> list[Finding]:
     if not settings.discord_token:
         return [(None, "No Discord token: `easel demo` and `easel draw` work without one.")]
@@ -132,7 +234,9 @@ def _discord(settings: Settings) -> list[Finding]:
             return [(False, "Discord refuses the token: copy it anew from the developer portal.")]
         return [(False, f"Discord answers with {error.code}; try again later.")]
     except OSError:
-        return [(False, f"Discord does not answer at {settings.discord_api_url}.")]
+        # The address may hold a password.
+        host = urlsplit(settings.discord_api_url).hostname
+        return [(False, f"Discord does not answer at {host}.")]
 
 
 _WRONG: dict[Callable[[Settings], list[Finding]], tuple[str, str]] = {
@@ -143,4 +247,5 @@ _WRONG: dict[Callable[[Settings], list[Finding]], tuple[str, str]] = {
     _models: ("EASEL_CATALOG", "The catalog cannot be read"),
     _text_rules: ("EASEL_TEXT_RULES", "The text rules cannot be read"),
     _discord: ("EASEL_DISCORD_API_URL", "Discord cannot be asked"),
+    _slack: ("EASEL_SLACK_API_URL", "Slack cannot be asked"),
 }

@@ -21,8 +21,9 @@ def plain_console() -> Console:
     return Console(markup=False, emoji=False, highlight=False)
 
 
-def read_settings() -> Settings:
-    """The settings as they are written, with logging as they say."""
+def read_settings(*, for_chat: bool = True) -> Settings:
+    """The settings as they are written, with logging as they say; without the secrets of chats for
+    who serves none."""
     from pydantic import ValidationError
     from pydantic_settings import SettingsError
 
@@ -30,7 +31,7 @@ def read_settings() -> Settings:
     from storage.settings import Settings
 
     try:
-        settings = Settings()
+        settings = Settings() if for_chat else Settings.for_worker()
     except ValidationError as error:
         problems = error.errors(include_input=False)
         _stop(*(_words(problem["loc"], problem["msg"], Settings) for problem in problems))
@@ -43,20 +44,35 @@ def read_settings() -> Settings:
 
 def ready_settings(*, for_prompts: bool = True) -> Settings:
     """Settings with a sound catalog and a database that has the newest schema; also with sound
-    text rules, for who takes prompts."""
+    text rules and the secrets of chats, for who takes prompts."""
     from bot.core.textcheck import TextRules
-    from storage import migrate
     from storage.catalog import load_catalog
 
-    settings = read_settings()
+    settings = read_settings(for_chat=for_prompts)
     settings.data_folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     _try("catalog", lambda: load_catalog(settings))
     if for_prompts:
         _try("text_rules", lambda: TextRules.load(settings.text_rules))
     database = open_database(settings)
-    migrate.upgrade(database)
+    upgrade(database)
     database.close()
     return settings
+
+
+def upgrade(database: Database) -> None:
+    """The newest schema, or words about who keeps it from coming."""
+    from sqlalchemy.exc import OperationalError
+
+    from storage import migrate
+
+    try:
+        migrate.upgrade(database)
+    except OperationalError as error:
+        name = type(error.orig).__name__
+        _stop(
+            f"The database is in use by somebody else, so its schema stays as it was ({name}). "
+            "Wait for what runs there (a backup, a report), then try again."
+        )
 
 
 def open_database(settings: Settings) -> Database:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -32,8 +33,12 @@ class Chat:
     def __init__(self) -> None:
         self.orders: list[Exception] = []
         self.shown: list[Card] = []
+        self.gate: asyncio.Event | None = None
+        """Set by a test that wants showings to take until it is opened."""
 
     async def show(self, delivery: Delivery, card: Card, read: PictureReader) -> Shown:
+        if self.gate is not None:
+            await self.gate.wait()
         if self.orders:
             raise self.orders.pop(0)
         for picture in card.pictures:
@@ -162,6 +167,33 @@ async def test_a_deliverer_that_died_is_replaced_when_its_lease_is_over(office: 
     assert taken.job_id == job
     assert await office.deliver() == []
     office.clock.advance(seconds=31)
+    assert await office.deliver() == [Tone.DONE]
+
+
+async def test_what_takes_longer_than_its_lease_is_not_shown_twice_at_once(office: Office) -> None:
+    office.job()
+    gate = office.chat.gate = asyncio.Event()
+    assert await office.deliverer.step() == 1
+    office.clock.advance(seconds=31)
+    assert await office.deliverer.step() == 0
+    gate.set()
+    assert await office.deliver() == [Tone.WAITING]
+    assert await office.deliver() == []
+
+
+async def test_a_failure_that_comes_late_may_have_taken_effect_over_what_is_newer(
+    office: Office,
+) -> None:
+    office.job()
+    stuck = Deliverer(office.line, slow := Chat())
+    gate = slow.gate = asyncio.Event()
+    slow.orders = [RetryLater()]
+    await stuck.step()
+    office.painter.paint()
+    office.clock.advance(seconds=31)
+    assert await office.deliver() == [Tone.DONE]
+    gate.set()
+    await stuck.drain()
     assert await office.deliver() == [Tone.DONE]
 
 

@@ -266,7 +266,7 @@ def test_doctor(database: Database) -> None:
         ("EASEL_CATALOG", "/nowhere/catalog.toml", "The catalog cannot be read"),
         ("EASEL_DEFAULT_MODEL", "dreams", "'dreams' is not in the catalog"),
         ("EASEL_TEXT_RULES", "/nowhere/rules.toml", "EASEL_TEXT_RULES"),
-        ("EASEL_DISCORD_API_URL", "http://127.0.0.1:1", "does not answer at http://127.0.0.1:1"),
+        ("EASEL_DISCORD_API_URL", "http://x:s3cret@127.0.0.1:1", "does not answer at 127.0.0.1"),
     ],
 )
 def test_doctor_finds_what_is_wrong(

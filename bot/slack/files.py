@@ -1,0 +1,178 @@
+"""Files: reference images out of Slack, pictures into it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
+from urllib.parse import urlsplit
+
+import aiohttp
+from slack_sdk.errors import SlackApiError
+from slack_sdk.web.async_client import AsyncWebClient
+
+from bot.deliver import PictureReader, RetryLater
+from bot.references.fetch import MAX_BYTES, TIMEOUT_SECONDS, Unavailable, too_large
+from bot.slack.words import clip
+from storage.domain import Attached, CardPicture, Complaint
+
+File = Mapping[str, Any]
+
+READY_TRIES = 12
+READY_SECONDS = 0.25
+"""A file that was just uploaded is no picture yet for about a second (python-slack-sdk #1658)."""
+UPLOAD_SECONDS = 60
+ALT_TEXT_LIMIT = 1000
+
+_ENDINGS = {"image/png": "png", "image/jpeg": "jpg"}
+SLACK_APIS = ("slack.com", "slack-gov.com")
+SLACK_FILES = ("files.slack.com", "files.slack-gov.com")
+
+
+def is_picture(file: File) -> bool:
+    """By what Slack says; a stub (Slack Connect) says nothing yet."""
+    mimetype = str(file.get("mimetype") or "")
+    return mimetype.startswith("image/") or file.get("file_access") == "check_file_info"
+
+
+def attached(client: AsyncWebClient, file: File) -> Attached | Complaint:
+    """A file of a message or a form, whose bytes are read while the request is taken."""
+    if file.get("is_external") or file.get("mode") == "external":
+        return _outside().complaint
+
+    async def read() -> bytes:
+        found = file
+        if not file.get("url_private") or file.get("file_access") == "check_file_info":
+            found = await _info(client, str(file["id"]))
+        return await _download(client, str(found.get("url_private") or ""))
+
+    size = int(file.get("size") or 0)
+    return Attached(name=str(file.get("name") or ""), size_bytes=size, read=read)
+
+
+async def _info(client: AsyncWebClient, file_id: str) -> File:
+    try:
+        found: File = (await client.files_info(file=file_id))["file"]
+    except SlackApiError:
+        raise _unseen() from None
+    if found.get("is_external") or found.get("mode") == "external":
+        raise _outside()
+    return found
+
+
+def _outside() -> Unavailable:
+    return Unavailable(
+        Complaint(
+            text="That file is kept outside of Slack, where I may not fetch it. Upload the picture "
+            "itself."
+        )
+    )
+
+
+def _unseen() -> Unavailable:
+    return Unavailable(
+        Complaint(
+            text="I may not see that file. Invite me to the channel where it is, or upload it "
+            "again here."
+        )
+    )
+
+
+async def _download(client: AsyncWebClient, url: str) -> bytes:
+    """At most 10 MiB. The token goes to Slack's own hosts and nowhere else: no other host is
+    asked, and no redirect is followed. Raises Unavailable."""
+    api, parts = urlsplit(client.base_url), urlsplit(url)
+    hosts = SLACK_FILES if api.netloc in SLACK_APIS else (api.netloc,)
+    if parts.scheme != api.scheme or parts.netloc not in hosts:
+        raise _outside()
+    body = bytearray()
+    timeout = aiohttp.ClientTimeout(total=TIMEOUT_SECONDS)
+    headers = {"Authorization": f"Bearer {client.token}"}
+    async with (
+        aiohttp.ClientSession(timeout=timeout, cookie_jar=aiohttp.DummyCookieJar()) as session,
+        session.get(url, headers=headers, allow_redirects=False) as response,
+    ):
+        if response.status != 200:
+            # Without the right to read it Slack redirects to its page for signing in.
+            raise _unseen()
+        async for chunk in response.content.iter_chunked(64 * 1024):
+            body += chunk
+            if len(body) > MAX_BYTES:
+                raise Unavailable(too_large())
+    return bytes(body)
+
+
+async def begin(client: AsyncWebClient, pictures: Sequence[CardPicture]) -> dict[str, str]:
+    """File id → address to upload to. Nobody sees anything of it before `finish`."""
+    addresses = {}
+    for picture in pictures:
+        answer = await client.files_getUploadURLExternal(
+            filename=_name(picture),
+            length=picture.size_bytes,
+            alt_txt=clip(picture.alt_text, ALT_TEXT_LIMIT),
+        )
+        addresses[str(answer["file_id"])] = str(answer["upload_url"])
+    return addresses
+
+
+async def upload(
+    client: AsyncWebClient,
+    addresses: Mapping[str, str],
+    pictures: Sequence[CardPicture],
+    read: PictureReader,
+) -> None:
+    """Raises RetryLater when Slack does not take the bytes."""
+    timeout = aiohttp.ClientTimeout(total=UPLOAD_SECONDS)
+    async with aiohttp.ClientSession(timeout=timeout) as session:
+        for url, picture in zip(addresses.values(), pictures, strict=True):
+            headers = {"Content-Type": picture.media_type}
+            async with session.post(url, data=await read(picture), headers=headers) as response:
+                if response.status != 200:
+                    raise RetryLater
+
+
+def titles(ids: Sequence[str], pictures: Sequence[CardPicture]) -> list[dict[str, str | None]]:
+    """`highlight_type` lets Slack know a picture sooner for one."""
+    return [
+        {"id": i, "title": _name(p), "highlight_type": _ENDINGS.get(p.media_type, "png")}
+        for i, p in zip(ids, pictures, strict=True)
+    ]
+
+
+async def ready(
+    client: AsyncWebClient,
+    ids: Sequence[str],
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+) -> list[File]:
+    """What Slack knows of the files, once they are pictures to it. Empty if one was never
+    finished. Raises RetryLater when it takes long."""
+    found: list[File] = []
+    for file_id in ids:
+        for _ in range(READY_TRIES):
+            try:
+                file: File = (await client.files_info(file=file_id))["file"]
+            except SlackApiError as error:
+                if error.response.get("error") in ("file_not_found", "file_deleted"):
+                    return []
+                raise
+            if file.get("mimetype"):
+                found.append(file)
+                break
+            await sleep(READY_SECONDS)
+        else:
+            raise RetryLater(1.0)
+    return found
+
+
+def shared_at(files: Sequence[File], channel_id: str) -> str:
+    """The message that shows these files in the channel; empty if there is none yet."""
+    for file in files:
+        for places in (file.get("shares") or {}).values():
+            for share in places.get(channel_id, ()):
+                return str(share["ts"])
+    return ""
+
+
+def _name(picture: CardPicture) -> str:
+    ending = _ENDINGS.get(picture.media_type, "png")
+    return f"easel-{picture.sha256[:8]}-{picture.index + 1}.{ending}"

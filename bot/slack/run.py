@@ -1,0 +1,109 @@
+"""`easel slack`: Socket Mode or signed HTTP, with the deliverer and the reaper beside it."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import aiohttp
+from aiohttp import web
+from slack_bolt.adapter.aiohttp import to_aiohttp_response, to_bolt_request
+from slack_bolt.adapter.socket_mode.aiohttp import AsyncSocketModeHandler
+
+from bot.deliver import Deliverer
+from bot.reaper import Reaper
+from bot.slack.app import Easel, create_app
+from bot.slack.manifest import EVENTS_PATH
+from bot.slack.show import SlackShow
+from bot.slack.workspaces import web_client
+from bot.watch import watched
+from storage import metrics
+from storage.health import WELL
+from storage.settings import Settings, host_and_port
+
+BODY_BYTES = 4 * 2**20
+ANSWER_SECONDS = 30
+_SECONDS = re.compile(r"\d{1,12}", re.ASCII)
+
+
+async def serve(settings: Settings) -> int:
+    """Until cancelled. Raises ValueError when the settings lack what Slack needs, and
+    slack_sdk.errors.SlackApiError when it refuses a token."""
+    app = create_app(settings)
+    async with connect(app, settings) as socket:
+
+        def gateway() -> str:
+            lost = socket is not None and not _is_connected(socket)
+            return "not connected to Slack" if lost else WELL
+
+        metrics.GATEWAY_CONNECTED.labels("slack").set_function(lambda: gateway() == WELL)
+        with watched(app.line, gateway=gateway):
+            async with asyncio.TaskGroup() as group:
+                group.create_task(Deliverer(app.line, SlackShow(app.line, app.workspaces)).run())
+                group.create_task(Reaper(app.line).run())
+    return 0
+
+
+def _is_connected(socket: AsyncSocketModeHandler) -> bool:
+    session = socket.client.current_session
+    return session is not None and not session.closed
+
+
+@asynccontextmanager
+async def connect(app: Easel, settings: Settings) -> AsyncIterator[AsyncSocketModeHandler | None]:
+    """Inside the block Slack's events come in: by Socket Mode if there is an app-level token,
+    else by HTTP. With OAuth there is HTTP in any case, for who installs the app."""
+    async with AsyncExitStack() as stack:
+        session = await stack.enter_async_context(
+            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=ANSWER_SECONDS))
+        )
+        app.client.session = app.workspaces.session = session
+        if app.oauth_flow is None:
+            await app.client.auth_test()
+        socket = None
+        if settings.slack_app_token is not None:
+            token = settings.slack_app_token.get_secret_value()
+            client = web_client(settings, token, patient=True)
+            socket = AsyncSocketModeHandler(app, token, web_client=client)
+            stack.push_async_callback(socket.close_async)
+            await socket.connect_async()  # type: ignore[no-untyped-call]
+        if socket is None or app.oauth_flow is not None:
+            runner = web.AppRunner(web_app(app), access_log=None)
+            await runner.setup()
+            stack.push_async_callback(runner.cleanup)
+            await web.TCPSite(runner, *host_and_port(settings.slack_address)).start()
+        yield socket
+
+
+def web_app(app: Easel) -> web.Application:
+    """What Slack posts to, and the pages with which a workspace installs the app."""
+
+    async def events(request: web.Request) -> web.Response:
+        stamp = request.headers.get("X-Slack-Request-Timestamp", "")
+        try:
+            asked = await to_bolt_request(request)
+        except ValueError:
+            asked = None  # Not UTF-8.
+        if asked is None or not _SECONDS.fullmatch(stamp):
+            # Slack sends neither, and Bolt would stumble over it.
+            return web.json_response({"error": "invalid request"}, status=401)
+        return await to_aiohttp_response(await app.async_dispatch(asked))
+
+    pages = web.Application(client_max_size=BODY_BYTES)
+    pages.router.add_post(EVENTS_PATH, events)
+    flow = app.oauth_flow
+    if flow is not None:
+
+        async def install(request: web.Request) -> web.Response:
+            answer = await flow.handle_installation(await to_bolt_request(request))
+            return await to_aiohttp_response(answer)
+
+        async def installed(request: web.Request) -> web.Response:
+            answer = await flow.handle_callback(await to_bolt_request(request))
+            return await to_aiohttp_response(answer)
+
+        pages.router.add_get(flow.install_path, install)
+        pages.router.add_get(flow.redirect_uri_path, installed)
+    return pages

@@ -1,0 +1,216 @@
+"""Workspaces: which token speaks to which, and what Slack knows of the people in them.
+
+Tokens of OAuth installations are kept in the database, encrypted, by enterprise and team. An
+installation of a whole enterprise (Enterprise Grid) has no team.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+from cryptography.fernet import Fernet, InvalidToken
+from slack_bolt.authorization import AuthorizeResult
+from slack_bolt.authorization.async_authorize import AsyncAuthorize
+from slack_bolt.context.async_context import AsyncBoltContext
+from slack_sdk.errors import SlackApiError
+from slack_sdk.http_retry.builtin_async_handlers import AsyncRateLimitErrorRetryHandler
+from slack_sdk.oauth.installation_store import Bot, Installation
+from slack_sdk.oauth.installation_store.async_installation_store import AsyncInstallationStore
+from slack_sdk.web.async_client import AsyncWebClient
+
+from bot.core.line import Line
+from bot.i18n import pick_locale
+from storage import slack_installations
+from storage.settings import Settings
+
+QUIET = logging.getLogger("slack_bolt")
+"""Bolt gives its loggers the root's level and logs whole requests; from this one they inherit
+that nothing but a catastrophe is said (`storage.logs`)."""
+REMEMBERED_SECONDS = 3600.0
+REMEMBERED_PEOPLE = 10_000
+
+
+def web_client(settings: Settings, token: str | None, *, patient: bool = False) -> AsyncWebClient:
+    """Repeats nothing by itself: a second `chat.postMessage` would be a second message. One that
+    is `patient` waits when Slack says that it asks too often."""
+    handlers = [AsyncRateLimitErrorRetryHandler(max_retry_count=2)] if patient else []
+    return AsyncWebClient(
+        token=token,
+        base_url=settings.slack_api_url,
+        logger=QUIET,
+        retry_handlers=handlers,  # type: ignore[arg-type]  # a list is invariant
+    )
+
+
+class Installations(AsyncInstallationStore, AsyncAuthorize):
+    """Bolt's installation store on our database, and Bolt's way to ask it for a token. Asking
+    Slack's `auth.test` for each event, as Bolt does, would cost a round trip before the answer."""
+
+    def __init__(self, line: Line, key: str) -> None:
+        """Raises ValueError if `key` is no Fernet key."""
+        self._line = line
+        self._fernet = Fernet(key)
+
+    @property
+    def logger(self) -> logging.Logger:
+        return QUIET
+
+    async def async_save(self, installation: Installation) -> None:
+        """A new one takes the place of the old one."""
+        sealed = self._fernet.encrypt(_packed(installation)).decode()
+        enterprise, team = _key(
+            installation.enterprise_id, installation.team_id, installation.is_enterprise_install
+        )
+        now = self._line.database.clock()
+        await self._line.write(lambda s: slack_installations.put(s, enterprise, team, sealed, now))
+
+    async def async_find_installation(
+        self,
+        *,
+        enterprise_id: str | None,
+        team_id: str | None,
+        user_id: str | None = None,
+        is_enterprise_install: bool | None = False,
+    ) -> Installation | None:
+        """The workspace's own, or that of its whole enterprise."""
+        enterprise, team = _key(enterprise_id, team_id, is_enterprise_install)
+        sealed = await self._line.read(lambda s: slack_installations.find(s, enterprise, team))
+        if sealed is None:
+            return None
+        try:
+            return _unpacked(self._fernet.decrypt(sealed.encode()))
+        except InvalidToken:
+            return None
+
+    async def async_find_bot(
+        self,
+        *,
+        enterprise_id: str | None,
+        team_id: str | None,
+        is_enterprise_install: bool | None = False,
+    ) -> Bot | None:
+        found = await self.async_find_installation(
+            enterprise_id=enterprise_id,
+            team_id=team_id,
+            is_enterprise_install=is_enterprise_install,
+        )
+        return found.to_bot() if found else None
+
+    async def async_delete_bot(self, *, enterprise_id: str | None, team_id: str | None) -> None:
+        enterprise, team = enterprise_id or "", team_id or ""
+        await self._line.write(lambda s: slack_installations.delete(s, enterprise, team))
+
+    async def async_delete_installation(
+        self, *, enterprise_id: str | None, team_id: str | None, user_id: str | None = None
+    ) -> None:
+        """Nothing of one person's is kept here; the bot's own goes with `async_delete_bot`."""
+
+    async def __call__(
+        self,
+        *,
+        context: AsyncBoltContext,
+        enterprise_id: str | None,
+        team_id: str | None,
+        user_id: str | None,
+        **_more: object,
+    ) -> AuthorizeResult | None:
+        found = await self.async_find_installation(
+            enterprise_id=enterprise_id,
+            team_id=team_id,
+            is_enterprise_install=context.is_enterprise_install,
+        )
+        if found is None:
+            return None
+        return AuthorizeResult(
+            enterprise_id=enterprise_id,
+            team_id=team_id,
+            bot_id=found.bot_id,
+            bot_user_id=found.bot_user_id,
+            bot_token=found.bot_token,
+            user_id=user_id,
+        )
+
+
+def _key(
+    enterprise_id: str | None, team_id: str | None, whole_enterprise: bool | None
+) -> tuple[str, str]:
+    return enterprise_id or "", "" if whole_enterprise else team_id or ""
+
+
+def _packed(installation: Installation) -> bytes:
+    kept = ("app_id", "enterprise_id", "team_id", "bot_token", "bot_id", "bot_user_id", "user_id")
+    values: dict[str, Any] = {name: getattr(installation, name) for name in kept}
+    values["bot_scopes"] = ",".join(installation.bot_scopes or ())
+    values["is_enterprise_install"] = bool(installation.is_enterprise_install)
+    return json.dumps(values).encode()
+
+
+def _unpacked(data: bytes) -> Installation:
+    return Installation(**json.loads(data))
+
+
+class Workspaces:
+    """A client for each workspace: the one of the settings, or those that installed the app."""
+
+    def __init__(self, settings: Settings, installations: Installations | None) -> None:
+        self._settings, self._installations = settings, installations
+        self.session: aiohttp.ClientSession | None = None
+        """Shared by all clients while the bot serves."""
+
+    async def client(self, enterprise_id: str, team_id: str) -> AsyncWebClient | None:
+        """None when nobody there has the app installed any more."""
+        token = None
+        if self._installations is None:
+            secret = self._settings.slack_bot_token
+            token = secret.get_secret_value() if secret else None
+        else:
+            found = await self._installations.async_find_installation(
+                enterprise_id=enterprise_id, team_id=team_id
+            )
+            token = found.bot_token if found else None
+        if token is None:
+            return None
+        client = web_client(self._settings, token)
+        client.session = self.session
+        return client
+
+
+@dataclass(frozen=True, kw_only=True)
+class Person:
+    locale: str = "en"
+    manages: bool = False
+    """Owner or administrator of the workspace."""
+
+
+class People:
+    """What `users.info` says of somebody, remembered for an hour."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._known: dict[tuple[str, str], tuple[float, Person]] = {}
+
+    async def get(self, client: AsyncWebClient, team_id: str, user_id: str) -> Person:
+        """Somebody whom Slack does not tell us about speaks English and manages nothing."""
+        key = (team_id, user_id)
+        until, person = self._known.get(key, (0.0, Person()))
+        if self._clock() < until:
+            return person
+        try:
+            answer = await client.users_info(user=user_id, include_locale=True)
+        except (TimeoutError, SlackApiError, aiohttp.ClientError, OSError):
+            return person
+        user: dict[str, Any] = answer.get("user") or {}
+        person = Person(
+            locale=pick_locale(user.get("locale")),
+            manages=bool(user.get("is_admin") or user.get("is_owner")),
+        )
+        if len(self._known) >= REMEMBERED_PEOPLE:
+            self._known.clear()
+        self._known[key] = (self._clock() + REMEMBERED_SECONDS, person)
+        return person

@@ -1,0 +1,169 @@
+"""The form: by `/imagine` alone and by both shortcuts; errors stand at their field."""
+
+import pytest
+
+from bot.slack.manifest import DRAW, REFERENCE
+from storage.domain import Mode
+from tests.fakes.painter import png
+from tests.fakes.slack_client import Seen
+from tests.fakes.slack_state import ALICE, BOB, OUTSIDE, PICTURES
+from tests.fakes.slack_world import World
+
+
+async def form(world: World, user: str = ALICE) -> Seen:
+    modal = await world.do(world.slack.modal, user)
+    assert modal is not None, "no modal is open"
+    return modal
+
+
+async def test_the_whole_form(world: World) -> None:
+    await world.imagine("")
+    modal = await form(world)
+    assert modal["title"] == "Draw a picture"
+    names = [i["action_id"] for i in modal["inputs"]]
+    assert names == [
+        "prompt",
+        "negative",
+        "reference",
+        "mask",
+        "style",
+        "model",
+        "aspect",
+        "count",
+        "strength",
+    ]
+    files = [await world.do(world.slack.file, f"{n}.png", png(n)) for n in (1, 2)]
+    values = {
+        "prompt": "a red apple --seed 7",
+        "negative": "leaf",
+        "style": "sketch",
+        "model": "builtin",
+        "aspect": "3:2",
+        "count": "2",
+        "strength": "0.5",
+    }
+    given = {"reference": [files[0]], "mask": [files[1]]}
+    await world.told(world.slack.submit, modal, values, given)
+    request = world.entry.request
+    assert (request.prompt, request.negative_prompt, request.seed) == ("a red apple", "leaf", 7)
+    assert (request.style, request.count, request.strength) == ("sketch", 2, 0.5)
+    assert request.mode is Mode.INPAINT
+    assert request.width > request.height
+    assert world.entry.place.channel_id == PICTURES
+    world.painter.paint()
+    await world.deliver()
+    assert len((await world.seen())[-1]["images"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("values", "field", "words"),
+    [
+        ({"prompt": "a fox --sed 7"}, "prompt", "--seed"),
+        ({"prompt": "a fox", "strength": "0.5"}, "strength", "there is none"),
+        ({"prompt": "--seed 7"}, "prompt", "Say what I should draw"),
+    ],
+)
+async def test_errors_stand_at_their_field(
+    world: World, values: dict[str, str], field: str, words: str
+) -> None:
+    await world.imagine("")
+    modal = await form(world)
+    await world.told(world.slack.submit, modal, values)
+    errors = (await form(world))["errors"]
+    assert errors.keys() == {field}
+    assert words in errors[field].replace("\u2060", "")
+    assert world.entries() == []
+    await world.told(world.slack.submit, modal, {"prompt": "a fox", "strength": ""})
+    assert world.entry.request.prompt == "a fox"
+    assert await world.do(world.slack.modal) is None
+
+
+async def test_a_strength_that_is_no_number(world: World) -> None:
+    await world.imagine("")
+    modal = await form(world)
+    file = await world.do(world.slack.file, "a.png", png(1))
+    values = {"prompt": "a fox", "strength": "much"}
+    await world.told(world.slack.submit, modal, values, {"reference": [file]})
+    assert "strength" in (await form(world))["errors"]
+
+
+async def test_a_mask_without_a_reference(world: World) -> None:
+    await world.imagine("")
+    modal = await form(world)
+    file = await world.do(world.slack.file, "a.png", png(1))
+    await world.told(world.slack.submit, modal, {"prompt": "a fox"}, {"mask": [file]})
+    assert (await form(world))["errors"].keys() == {"mask"}
+
+
+async def test_a_file_that_is_no_picture(world: World) -> None:
+    await world.imagine("")
+    modal = await form(world)
+    file = await world.do(world.slack.file, "a.png", b"words")
+    await world.told(world.slack.submit, modal, {"prompt": "a fox"}, {"reference": [file]})
+    assert "no picture" in (await form(world))["errors"]["reference"]
+
+
+async def test_a_form_sent_five_times_is_one_job(world: World) -> None:
+    await world.imagine("")
+    modal = await form(world)
+    told = await world.do(world.slack.submit, modal, {"prompt": "a fox"})
+    await world.do(world.slack.redeliver, told, 4)
+    await world.do(world.slack.heard, told)
+    await world.settle()
+    assert len(world.entries()) == 1
+
+
+async def test_what_the_place_forbids_is_told_after_the_form(world: World) -> None:
+    await world.imagine("", channel=OUTSIDE)
+    await world.told(world.slack.submit, await form(world), {"prompt": "a fox"})
+    assert world.entries() == []
+    [told] = await world.direct()
+    assert "/invite" in told["text"], "where else, since I am not in that channel"
+
+
+async def test_the_shortcut_draws_into_direct_messages(world: World) -> None:
+    await world.told(world.slack.shortcut, DRAW)
+    await world.told(world.slack.submit, await form(world), {"prompt": "a red apple"})
+    world.painter.paint()
+    await world.deliver()
+    [message] = await world.direct()
+    assert message["images"]
+    assert await world.seen() == []
+
+
+async def test_use_as_reference_of_our_picture(world: World) -> None:
+    message = await world.drawn("a red apple")
+    await world.told(world.slack.message_shortcut, REFERENCE, message)
+    values = {"prompt": "a blue apple", "strength": "0.4"}
+    await world.told(world.slack.submit, await form(world), values)
+    request, parent = world.entry.request, world.entries()[1].pictures[0]
+    assert request.mode is Mode.IMAGE_TO_IMAGE
+    assert request.reference is not None
+    assert request.strength == 0.4
+    assert parent.sha256
+
+
+async def test_use_as_reference_of_one_of_several(world: World) -> None:
+    message = await world.drawn("a red apple --count 2")
+    await world.told(world.slack.message_shortcut, REFERENCE, message)
+    second = f"kept:{world.entry.pictures[1].sha256}"
+    values = {"prompt": "a blue apple", "source": second}
+    await world.told(world.slack.submit, await form(world), values)
+    assert world.entry.request.mode is Mode.IMAGE_TO_IMAGE
+
+
+async def test_use_as_reference_of_somebodys_picture(world: World) -> None:
+    file = await world.do(world.slack.file, "sketch.png", png(3), user=BOB)
+    said = await world.do(world.slack.say, "look", user=BOB, files=(file,))
+    [message] = [m for m in await world.seen() if m["ts"] == said["ts"]]
+    await world.told(world.slack.message_shortcut, REFERENCE, message)
+    await world.told(world.slack.submit, await form(world), {"prompt": "a red apple"})
+    assert world.entry.request.mode is Mode.IMAGE_TO_IMAGE
+
+
+async def test_a_message_without_a_picture(world: World) -> None:
+    await world.do(world.slack.say, "no picture here")
+    [message] = await world.seen()
+    await world.told(world.slack.message_shortcut, REFERENCE, message)
+    assert await world.do(world.slack.modal) is None
+    assert "There is no picture" in (await world.seen())[-1]["text"]
