@@ -150,9 +150,10 @@ def _pixels(image: Image.Image) -> Image.Image:
         raise _too_many_pixels()
     if max(image.size) > MAX_LENGTH_PX:
         raise _too_long()
-    if getattr(image, "n_frames", 1) != 1:
+    photo = image.format in ("JPEG", "MPO")  # A JPEG with more behind it: many telephones' photos.
+    if not photo and getattr(image, "n_frames", 1) != 1:
         raise Unreadable(Complaint(text="That picture is animated. Send one with a single frame."))
-    if image.format == "JPEG":
+    if photo:
         image.draft("RGB", (MAX_SIDE_PX, MAX_SIDE_PX))
     picture = _loaded(image)
     clear = "A" in picture.getbands() or "transparency" in picture.info

@@ -186,11 +186,20 @@ def export(
         if format == "jsonl":
             typer.echo(json.dumps(row))
             continue
-        row = {k: json.dumps(v) if isinstance(v, list) else v for k, v in row.items()}
+        row = {key: _cell(value) for key, value in row.items()}
         if writer is None:
             writer = csv.DictWriter(sys.stdout, list(row))
             writer.writeheader()
         writer.writerow(row)
+
+
+def _cell(value: object) -> object:
+    """Text for a table: spreadsheets take some beginnings for formulas and run them (OWASP, "CSV
+    Injection"), unless a quotation mark stands before them."""
+    if isinstance(value, list):
+        return json.dumps(value)
+    risky = isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r"))
+    return f"'{value}" if risky else value
 
 
 def _all() -> Iterator[LogEntry]:

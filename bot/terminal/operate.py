@@ -53,8 +53,9 @@ def restore(
     """Fill an empty installation from a backup; who asked to be forgotten since stays so."""
     from obstore.exceptions import BaseError as StoreError
 
-    from storage import backup as archive
     from storage import forgotten as people
+    from storage import restore as restoring
+    from storage.backup import Unfit
     from storage.blobs import Blobs, NotStored, open_blobs
 
     settings = read_settings()
@@ -62,8 +63,8 @@ def restore(
     database = open_database(settings)
     try:
         more = [people.read(Blobs(_url(forgotten)))] if forgotten else []
-        report = archive.restore(file, database, open_blobs(settings), *more)
-    except archive.Unfit as error:
+        report = restoring.restore(file, database, open_blobs(settings), *more)
+    except Unfit as error:
         _stop(f"{error} Nothing was changed.")
     except (OSError, StoreError, NotStored) as error:
         words = error.strerror if isinstance(error, OSError) else None

@@ -18,6 +18,7 @@ from PIL import Image
 
 from bot.i18n import say
 from bot.references import Fetcher, Unavailable, fetch, gather
+from bot.references.decode import decode
 from storage.blobs import Blobs
 from storage.catalog import Catalog, ModelEntry
 from storage.domain import (
@@ -442,3 +443,12 @@ def animated(form: str) -> bytes:
 async def test_hostile_files(blobs: Blobs, data: bytes, says: str) -> None:
     assert says in await said(blobs, request(attached(data)))
     assert says in await said(blobs, request(attached(png()), attached(data), ReferenceUse.EDIT))
+
+
+def test_a_photo_with_another_behind_it() -> None:
+    """What many telephones save: a JPEG whose file holds a second picture (CIPA DC-007)."""
+    photo = animated("MPO")
+    assert Image.open(io.BytesIO(photo)).n_frames == 2  # type: ignore[attr-defined]
+    decoded = decode(photo)
+    red, _, blue = Image.open(io.BytesIO(decoded.png)).getpixel((4, 4))  # type: ignore[misc]
+    assert red > 200 > 50 > blue

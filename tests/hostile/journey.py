@@ -33,7 +33,7 @@ from bot.demo import WallClock
 from bot.discord.app import create_bot
 from bot.reaper import Reaper
 from bot.watch import watched
-from storage import backup, doorbell, forget, logs
+from storage import backup, doorbell, forget, logs, restore
 from storage.blobs import Blobs, open_blobs
 from storage.database import Database
 from storage.domain import JobState, Platform
@@ -274,7 +274,7 @@ class Journey:
                 connection.execute(text("create schema public"))
             engine.dispose()
         database, blobs = Database(url), open_blobs(self.settings)
-        report = backup.restore(file, database, blobs)
+        report = restore.restore(file, database, blobs)
         database.checkpoint()
         found = stored(database, self.settings, blobs)
         with database.read() as session:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select, text
 
-from storage import backup, forget, forgotten, jobs, leases, log, migrate, places, review
+from storage import backup, forget, forgotten, jobs, leases, log, migrate, places, restore, review
 from storage.backup import Unfit
 from storage.blobs import Blobs
 from storage.database import Database
@@ -135,7 +135,7 @@ def test_what_is_restored_is_what_was_saved(
     assert sorted(os.listdir(tmp_path))[-1] != ".easel.tar.part"
 
     new, restored = open_database(target), blobs_in(tmp_path / "new")
-    report = backup.restore(tmp_path / "easel.tar", new, restored)
+    report = restore.restore(tmp_path / "easel.tar", new, restored)
     assert everything(new) == saved
     assert migrate.current(new) == migrate.newest()
     assert report.rows == sum(map(len, saved.values()))
@@ -169,7 +169,7 @@ def test_a_backup_sees_nothing_of_what_is_written_meanwhile(
     monkeypatch.setattr(backup, "_add_rows", slowly)
     backup.backup(database, pictures, tmp_path / "easel.tar")
     new = open_database("new")
-    backup.restore(tmp_path / "easel.tar", new, blobs_in(tmp_path / "new"))
+    restore.restore(tmp_path / "easel.tar", new, blobs_in(tmp_path / "new"))
     assert everything(new) == saved
 
 
@@ -192,7 +192,7 @@ def test_who_asked_to_be_forgotten_is_forgotten_by_a_restore(
     assert b"alice" in saved_rows(tmp_path / "easel.tar")
 
     new = open_database("new")
-    report = backup.restore(tmp_path / "easel.tar", new, pictures)
+    report = restore.restore(tmp_path / "easel.tar", new, pictures)
     assert report.forgotten == 1
     said = json.dumps(everything(new), default=str)
     assert "alice" not in said
@@ -216,7 +216,7 @@ def test_a_list_of_another_place_counts_too(
     forget.forget(database, pictures, DISCORD, "bob")
     fresh, restored = open_database("new"), blobs_in(tmp_path / "new")
     entries = forgotten.read(pictures)
-    report = backup.restore(tmp_path / "easel.tar", fresh, restored, entries)
+    report = restore.restore(tmp_path / "easel.tar", fresh, restored, entries)
     assert report.forgotten == 1
     assert {blob.sha256 for blob in restored.all()} == {
         hashlib.sha256(pixels).hexdigest() for pixels in (b"one", b"reference of one")
@@ -234,7 +234,7 @@ def test_who_came_back_after_being_forgotten_stays(
     draw(database, pictures, clock, "alice", b"anew")
     backup.backup(database, pictures, tmp_path / "easel.tar")
     new = open_database("new")
-    assert backup.restore(tmp_path / "easel.tar", new, pictures).forgotten == 0
+    assert restore.restore(tmp_path / "easel.tar", new, pictures).forgotten == 0
     with new.read() as session:
         assert len(log.page(session, user=(DISCORD, "alice"))) == 1
 
@@ -247,7 +247,7 @@ def test_forgetting_during_a_backup(tmp_path: Path, clock: FakeClock, open_datab
     clock.advance(minutes=-5)
     forget.forget(database, pictures, DISCORD, "alice")
     new = open_database("new")
-    assert backup.restore(tmp_path / "easel.tar", new, pictures).forgotten == 1
+    assert restore.restore(tmp_path / "easel.tar", new, pictures).forgotten == 1
 
 
 def test_only_an_empty_database_is_filled(
@@ -258,11 +258,11 @@ def test_only_an_empty_database_is_filled(
     backup.backup(database, pictures, tmp_path / "easel.tar")
     before = everything(database)
     with pytest.raises(Unfit, match="not empty: there is something in"):
-        backup.restore(tmp_path / "easel.tar", database, pictures)
+        restore.restore(tmp_path / "easel.tar", database, pictures)
     assert everything(database) == before
     empty = open_database("empty")
     migrate.upgrade(empty)
-    backup.restore(tmp_path / "easel.tar", empty, pictures)
+    restore.restore(tmp_path / "easel.tar", empty, pictures)
     assert everything(empty) == before, "tables without rows are empty too"
 
 
@@ -280,9 +280,9 @@ def test_all_or_nothing(
     with monkeypatch.context() as patch:
         patch.setattr(Blobs, "put", full)
         with pytest.raises(OSError, match="No space left"):
-            backup.restore(tmp_path / "easel.tar", new, restored)
+            restore.restore(tmp_path / "easel.tar", new, restored)
     assert migrate.current(new) is None
-    backup.restore(tmp_path / "easel.tar", new, restored)
+    restore.restore(tmp_path / "easel.tar", new, restored)
     assert everything(new) == everything(database)
 
 
@@ -315,7 +315,7 @@ def test_pixels_that_are_gone_or_damaged_are_counted(
     report = backup.backup(database, pictures, tmp_path / "easel.tar")
     assert (report.pictures, report.missing) == (4, 2), "what has moved is found"
     new, restored = open_database("new"), blobs_in(tmp_path / "new")
-    backup.restore(tmp_path / "easel.tar", new, restored)
+    restore.restore(tmp_path / "easel.tar", new, restored)
     assert restored.get(hashlib.sha256(b"three").hexdigest(), kept_apart=True) == b"three"
 
 
@@ -357,7 +357,7 @@ def test_a_file_that_is_not_whole_is_refused(
     rewritten(tmp_path / "easel.tar", change)
     new = open_database("new")
     with pytest.raises(Unfit, match=words):
-        backup.restore(tmp_path / "easel.tar", new, blobs_in(tmp_path / "new"))
+        restore.restore(tmp_path / "easel.tar", new, blobs_in(tmp_path / "new"))
     assert migrate.current(new) is None
     assert list(blobs_in(tmp_path / "new").all()) == []
 
@@ -365,7 +365,7 @@ def test_a_file_that_is_not_whole_is_refused(
 def test_other_files_are_refused(tmp_path: Path, open_database: Open) -> None:
     (tmp_path / "easel.tar").write_bytes(b"not a backup" * 100)
     with pytest.raises(Unfit, match="not a whole backup"):
-        backup.restore(tmp_path / "easel.tar", open_database("new"), blobs_in(tmp_path / "new"))
+        restore.restore(tmp_path / "easel.tar", open_database("new"), blobs_in(tmp_path / "new"))
 
 
 def test_a_backup_does_not_overwrite(tmp_path: Path, clock: FakeClock, open_database: Open) -> None:
@@ -389,7 +389,7 @@ def test_a_backup_of_an_older_schema_is_brought_up_to_date(
         patch.setattr(migrate, "newest", lambda: "0001")
         backup.backup(database, pictures, tmp_path / "easel.tar")
     new = open_database("new")
-    backup.restore(tmp_path / "easel.tar", new, blobs_in(tmp_path / "new"))
+    restore.restore(tmp_path / "easel.tar", new, blobs_in(tmp_path / "new"))
     assert migrate.current(new) == migrate.newest()
     with new.read() as session:
         assert [e.user_id for e in log.page(session, search="alice")] == ["alice"]

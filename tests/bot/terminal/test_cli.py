@@ -205,6 +205,16 @@ def test_log_export(held: UUID) -> None:
     assert run("log", "export", "--format", "xml").exit_code == 2
 
 
+@pytest.mark.parametrize("prompt", ["=1+1", "+1", "-1", "@SUM(A1)", "=HYPERLINK(1)"])
+def test_log_export_runs_nothing(database: Database, prompt: str) -> None:
+    """A prompt that a spreadsheet would take for a formula."""
+    with database.write() as session:
+        recorded(session, request=a_request(prompt=prompt))
+    [row] = csv.DictReader(io.StringIO(said("log", "export", "--format", "csv")))
+    assert row["prompt"] == f"'{prompt}"
+    assert json.loads(said("log", "export"))["prompt"] == prompt
+
+
 def test_log_export_of_many(database: Database) -> None:
     with database.write() as session:
         ids = [str(recorded(session, now=NOON + timedelta(seconds=n))) for n in range(501)]
