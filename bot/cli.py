@@ -155,6 +155,7 @@ def slack(context: typer.Context) -> None:
     from slack_sdk.errors import SlackApiError
 
     from bot.slack.run import serve
+    from bot.slack.workspaces import error_code
 
     settings = ready_settings()
     if settings.slack_app_token is None and settings.slack_signing_secret is None:
@@ -166,7 +167,7 @@ def slack(context: typer.Context) -> None:
         typer.echo(str(error), err=True)
         raise typer.Exit(2) from None
     except SlackApiError as error:
-        code = error.response.get("error")
+        code = error_code(error) or error.response.status_code
         typer.echo(f"Slack refuses a token ({code}): copy it anew from the app's page.", err=True)
         raise typer.Exit(2) from None
     raise typer.Exit(status)

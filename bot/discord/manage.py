@@ -10,9 +10,10 @@ import discord
 from discord import app_commands
 from discord.app_commands import locale_str
 
+from bot.core.rules import rows
 from bot.discord.commands import suggest_model
 from bot.discord.intake import Interaction, locale_of, quietly
-from bot.i18n import mark, say, say_n
+from bot.i18n import mark, say
 from storage import places
 from storage.domain import Platform
 from storage.places import WorkspaceRules
@@ -41,29 +42,11 @@ async def _choose(interaction: Interaction, change: Change | None = None) -> Non
         rules = await line.read(lambda s: places.rules(s, Platform.DISCORD, server))
     else:
         rules = await line.write(lambda s: places.change(s, Platform.DISCORD, server, change))
-    embed = _rules(locale_of(interaction), rules, line.settings.daily_pictures)
-    await interaction.edit_original_response(embed=embed)
-
-
-def _rules(locale: str, rules: WorkspaceRules, daily_pictures: int) -> discord.Embed:
-    quota = daily_pictures if rules.daily_pictures is None else rules.daily_pictures
-    where = ", ".join(f"<#{channel}>" for channel in rules.channels)
-    state = say(locale, "Paused") if rules.paused else say(locale, "Open for requests")
-    rows = (
-        (say(locale, "State"), state),
-        (say(locale, "Channels"), where or say(locale, "All")),
-        (say(locale, "Default model"), rules.default_model or say(locale, "The bot's own")),
-        (
-            say(locale, "Quota"),
-            say_n(
-                locale, "{n} picture per person and day", "{n} pictures per person and day", quota
-            ),
-        ),
-    )
+    locale = locale_of(interaction)
     embed = discord.Embed(title=say(locale, "Easel on this server"))
-    for name, value in rows:
+    for name, value in rows(locale, rules, line.settings.daily_pictures):
         embed.add_field(name=name, value=value[:1024], inline=False)
-    return embed
+    await interaction.edit_original_response(embed=embed)
 
 
 @easel.command(

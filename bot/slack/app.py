@@ -11,7 +11,7 @@ from slack_sdk.oauth.state_store.stateless import StatelessOAuthStateStore
 
 from bot.compose import build_line
 from bot.core.line import Line
-from bot.slack import commands, events, modals, presses
+from bot.slack import commands, events, manage, modals, presses
 from bot.slack.intake import Places
 from bot.slack.manifest import SCOPES
 from bot.slack.workspaces import QUIET, Installations, People, Workspaces, web_client
@@ -52,6 +52,7 @@ class Easel(AsyncApp):
         self.error(_failed)
         commands.register(self)
         modals.register(self)
+        manage.register(self)
         presses.register(self)
         events.register(self)
         if installations:

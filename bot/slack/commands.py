@@ -32,6 +32,7 @@ HELP = (
         "Your requests: `/imagine queue`. What you have left today: `/imagine usage`. Your data: "
         "`/imagine privacy`"
     ),
+    mark("What holds in this workspace: `/imagine settings`"),
 )
 
 
@@ -63,6 +64,8 @@ async def talk(heard: Heard, text: str) -> bool:
             await personal.show_usage(heard)
         case ["privacy"]:
             await personal.show_privacy(heard)
+        case ["settings"]:
+            await personal.show_settings(heard)
         case ["help"]:
             await show_help(heard)
         case _:

@@ -14,6 +14,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 from bot.deliver import PictureReader, RetryLater
 from bot.references.fetch import MAX_BYTES, TIMEOUT_SECONDS, Unavailable, too_large
 from bot.slack.words import clip
+from bot.slack.workspaces import error_code
 from storage.domain import Attached, CardPicture, Complaint
 
 File = Mapping[str, Any]
@@ -152,7 +153,7 @@ async def ready(
             try:
                 file: File = (await client.files_info(file=file_id))["file"]
             except SlackApiError as error:
-                if error.response.get("error") in ("file_not_found", "file_deleted"):
+                if error_code(error) in ("file_not_found", "file_deleted"):
                     return []
                 raise
             if file.get("mimetype"):

@@ -22,7 +22,8 @@ from bot.core.written import Written, read
 from bot.i18n import say
 from bot.slack.blocks import Block
 from bot.slack.words import words
-from bot.slack.workspaces import Person
+from bot.slack.workspaces import Person, error_code
+from storage import deliveries
 from storage.domain import (
     Complaint,
     EventKey,
@@ -60,7 +61,7 @@ class Places:
         try:
             channel: Json = (await client.conversations_info(channel=channel_id))["channel"]
         except SlackApiError as error:
-            if error.response.get("error") != "channel_not_found":
+            if error_code(error) != "channel_not_found":
                 return None  # Slack would not say; the post itself will tell.
             channel = {}
         except (aiohttp.ClientError, OSError, TimeoutError):
@@ -90,7 +91,7 @@ class Heard:
     """Empty where there is none (shortcut, App Home): results come by direct message."""
     thread_ts: str = ""
     message: Json = field(default_factory=dict)
-    """The message whose button was pressed."""
+    """The message whose button was pressed, or from whose menu it comes."""
 
     @property
     def line(self) -> Line:
@@ -167,6 +168,11 @@ class Heard:
             return {**address, "channel_id": "", "user_id": self.user_id}
         return {**address, "channel_id": self.channel_id, "thread_ts": self.thread_ts}
 
+    async def job_of_message(self) -> UUID | None:
+        """The one whose picture the message shows."""
+        message_id = f"{self.channel_id}:{self.message.get('ts', '')}"
+        return await self.line.read(lambda s: deliveries.by_message(s, Platform.SLACK, message_id))
+
     async def entry_for(self, job_id: UUID, right: steer.Right) -> LogEntry | Complaint:
         viewer = steer.Viewer(
             user_id=self.user_id,
@@ -214,6 +220,19 @@ async def hear(
         context.client, str(context.team_id or ""), str(context.user_id or "")
     )
     return Heard(app, context, kind, id, person, channel_id, thread_ts, message or {})
+
+
+async def hear_in_menu(app: Easel, context: AsyncBoltContext, body: Json) -> Heard:
+    """A shortcut in the menu of a message."""
+    return await hear(
+        app,
+        context,
+        "trigger",
+        str(body["trigger_id"]),
+        channel_id=str(body["channel"]["id"]),
+        thread_ts=str(body["message"].get("thread_ts") or ""),
+        message=body["message"],
+    )
 
 
 async def ask(heard: Heard, submit: Submit, *, private: bool) -> None:

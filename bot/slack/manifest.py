@@ -26,7 +26,7 @@ SCOPES = (
 )
 """`…:history` only finds our own message again after an answer of Slack's was lost."""
 
-DRAW, REFERENCE = "easel:draw", "easel:reference"
+DRAW, REFERENCE, DETAILS = "easel:draw", "easel:reference", "easel:details"
 
 
 def manifest(url: str = "") -> dict[str, Any]:
@@ -34,7 +34,7 @@ def manifest(url: str = "") -> dict[str, Any]:
     command = {
         "command": "/imagine",
         "description": "Draw a picture from words",
-        "usage_hint": "a red apple --ar 3:2 | queue | usage | privacy | help",
+        "usage_hint": "a red apple --ar 3:2 | queue | usage | privacy | settings | help",
         "should_escape": False,
     }
     where = {"request_url": f"{url}{EVENTS_PATH}"} if url else {}
@@ -67,6 +67,12 @@ def manifest(url: str = "") -> dict[str, Any]:
                     "type": "message",
                     "callback_id": REFERENCE,
                     "description": "Draw from the picture of this message",
+                },
+                {
+                    "name": "Picture details",
+                    "type": "message",
+                    "callback_id": DETAILS,
+                    "description": "Tell how the picture of this message was made",
                 },
             ],
         },

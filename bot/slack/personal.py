@@ -5,16 +5,19 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Sequence
+from functools import partial
 
 from slack_sdk.errors import SlackApiError
 from sqlalchemy.orm import Session
 
 from bot.core import mine, steer
 from bot.core.present import alt_text, shorten
+from bot.core.rules import rows
 from bot.i18n import format_duration, mark, say, say_n
 from bot.slack.blocks import Block, button, mrkdwn, picture, plain, section
 from bot.slack.intake import Heard
 from bot.slack.words import escape
+from bot.slack.workspaces import error_code
 from storage import deliveries, forget, log, places
 from storage.domain import JobState, Platform
 from storage.log import LogEntry
@@ -121,7 +124,8 @@ async def publish_home(heard: Heard) -> None:
         {"type": "divider"},
         *await usage_blocks(heard),
         {"type": "divider"},
-        *await _settings(heard),
+        *await settings_blocks(heard),
+        *_languages_and_looks(heard),
         *privacy_blocks(heard),
     ]
     pictures = await _pictures(heard)
@@ -129,7 +133,7 @@ async def publish_home(heard: Heard) -> None:
         await _publish(heard, [*blocks, {"type": "divider"}, *pictures] if pictures else blocks)
     except SlackApiError as error:
         # One picture that is gone from Slack must not take the whole page along.
-        if error.response.get("error") not in ("invalid_arguments", "invalid_blocks"):
+        if error_code(error) not in ("invalid_arguments", "invalid_blocks"):
             raise
         await _publish(heard, blocks)
 
@@ -139,17 +143,32 @@ async def _publish(heard: Heard, blocks: Sequence[Block]) -> None:
     await heard.client.views_publish(user_id=heard.user_id, view=view)
 
 
-async def _settings(heard: Heard) -> list[Block]:
+async def settings_blocks(heard: Heard) -> list[Block]:
+    """The rules of the workspace; who may change them finds a button."""
     line, locale, team = heard.line, heard.locale, heard.team_id
     rules = await line.read(lambda s: places.rules(s, Platform.SLACK, team))
-    model = rules.default_model or line.settings.default_model
-    rows = (
-        (say(locale, "Default model"), escape(model)),
+    said = rows(locale, rules, line.settings.daily_pictures, quote=partial(escape, limit=300))
+    title = f"*{say(locale, 'Settings of this workspace')}*"
+    blocks = [section("\n".join([title, *(f"*{name}:* {value}" for name, value in said)]))]
+    if heard.person.manages:
+        change = button("settings", "workspace", say(locale, "Change"))
+        blocks.append({"type": "actions", "elements": [change]})
+    return blocks
+
+
+async def show_settings(heard: Heard) -> None:
+    title = say(heard.locale, "Settings of this workspace")
+    await heard.tell(title, await settings_blocks(heard))
+
+
+def _languages_and_looks(heard: Heard) -> list[Block]:
+    line, locale = heard.line, heard.locale
+    known = (
         (say(locale, "Models"), escape(", ".join(line.catalog.models), 500)),
         (say(locale, "Styles"), escape(", ".join(line.catalog.styles), 500) or "–"),
         (say(locale, "Language"), say(locale, LANGUAGES[locale])),
     )
-    text = "\n".join(f"*{name}:* {value}" for name, value in rows)
+    text = "\n".join(f"*{name}:* {value}" for name, value in known)
     note = say(locale, "I speak the language of your Slack settings: English, French or Spanish.")
     return [section(text), {"type": "context", "elements": [mrkdwn(note)]}]
 

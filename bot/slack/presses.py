@@ -1,4 +1,4 @@
-"""What the buttons of cards, of private answers and of App Home do."""
+"""What the buttons of cards, of private answers and of App Home do; and "Picture details"."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ from slack_bolt.context.async_context import AsyncBoltContext
 from bot.core import steer
 from bot.core.details import details
 from bot.i18n import say
-from bot.slack import modals, personal
+from bot.slack import manage, modals, personal
 from bot.slack.blocks import PICK, mrkdwn, section
-from bot.slack.intake import Address, Heard, apologise, ask, hear
+from bot.slack.intake import Address, Heard, apologise, ask, hear, hear_in_menu
+from bot.slack.manifest import DETAILS
 from bot.slack.words import escape
 from storage import deliveries
 from storage.domain import Complaint
@@ -88,7 +89,19 @@ def register(app: Easel) -> None:
             await apologise(heard)
             raise
 
+    async def details_wanted(
+        ack: AsyncAck, context: AsyncBoltContext, body: Mapping[str, Any]
+    ) -> None:
+        await ack()
+        heard = await hear_in_menu(app, context, body)
+        try:
+            await tell_details(heard, await heard.job_of_message())
+        except Exception:
+            await apologise(heard)
+            raise
+
     app.action(ACTION)(pressed)
+    app.shortcut(DETAILS)(details_wanted)
 
 
 def _press(heard: Heard, action: str, value: str) -> Press:
@@ -169,8 +182,15 @@ async def report(press: Press) -> None:
 
 @_on("details")
 async def show_details(press: Press) -> None:
-    heard = press.heard
-    entry = await heard.entry_for(press.job_id, steer.may_read)
+    await tell_details(press.heard, press.job_id)
+
+
+async def tell_details(heard: Heard, job_id: UUID | None) -> None:
+    """None stands for a message that shows none of ours."""
+    if job_id is None:
+        await heard.tell(say(heard.locale, "That message shows no picture of mine."))
+        return
+    entry = await heard.entry_for(job_id, steer.may_read)
     if isinstance(entry, Complaint):
         await heard.complain(entry)
         return
@@ -193,6 +213,11 @@ async def fetch(press: Press) -> None:
         return
     address = heard.address(private=True)
     await heard.line.write(lambda s: deliveries.move(s, job_id, address))
+
+
+@_on("settings")
+async def settings(press: Press) -> None:
+    await manage.open_form(press.heard)
 
 
 @_on("draw")

@@ -25,7 +25,7 @@ from bot.slack import files
 from bot.slack.blocks import card_blocks, section, summary
 from bot.slack.pace import Pace
 from bot.slack.words import escape
-from bot.slack.workspaces import Workspaces
+from bot.slack.workspaces import Workspaces, error_code, http_status
 from storage import deliveries, log
 from storage.domain import Card, CardPicture, Delivery, Platform, Tone
 
@@ -106,8 +106,8 @@ class SlackShow:
         try:
             return await (message.remove() if card.removed else message.show())
         except SlackApiError as error:
-            code = _code(error)
-            if error.response.status_code >= 500 or code in _LATER:
+            code = error_code(error)
+            if http_status(error) >= 500 or code in _LATER:
                 raise RetryLater from error
             if code in _OPERATORS:
                 raise RetryLater(OPERATORS_SECONDS) from error
@@ -166,14 +166,14 @@ class _Message:
             try:
                 ids = await self._pictures(pictures)
             except SlackApiError as error:
-                words = WITHOUT_UPLOAD.get(_code(error))
+                words = WITHOUT_UPLOAD.get(error_code(error))
                 if words is None:
                     raise
                 card, pictures = _with_words(card, say(card.locale, words)), ()
         try:
             await self._say(card_blocks(replace(card, pictures=pictures), ids), summary(card))
         except SlackApiError as error:
-            if not ids or _code(error) != "invalid_blocks":
+            if not ids or error_code(error) != "invalid_blocks":
                 raise
             refusals = int(self._address.get("refusals") or 0) + 1
             self._address["refusals"] = str(refusals)
@@ -316,7 +316,7 @@ class _Message:
             try:
                 await self._call(self._client.chat_delete, channel=self._channel, ts=self._ts)
             except SlackApiError as error:
-                if _code(error) not in ("message_not_found", "channel_not_found"):
+                if error_code(error) not in ("message_not_found", "channel_not_found"):
                     raise
         # Nothing is left that the address is good for, and it may name a person.
         return Shown(address={}, pictures=False)
@@ -326,7 +326,7 @@ class _Message:
             try:
                 await self._call(self._client.files_delete, file=file_id)
             except SlackApiError as error:
-                if _code(error) not in ("file_not_found", "file_deleted"):
+                if error_code(error) not in ("file_not_found", "file_deleted"):
                     raise
 
     async def tell_requester(self) -> None:
@@ -352,15 +352,11 @@ class _Message:
         try:
             return await method(*args, **given)
         except SlackApiError as error:
-            if error.response.status_code != 429 and _code(error) != "ratelimited":
+            if http_status(error) != 429 and error_code(error) != "ratelimited":
                 raise
             wait = float(error.response.headers.get("Retry-After") or 1)
             pace.hold(self._team, name, wait)
             raise RetryLater(wait) from error
-
-
-def _code(error: SlackApiError) -> str:
-    return str(error.response.get("error") or "")
 
 
 def _with_words(card: Card, words: str) -> Card:

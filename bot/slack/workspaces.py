@@ -48,6 +48,17 @@ def web_client(settings: Settings, token: str | None, *, patient: bool = False) 
     )
 
 
+def error_code(error: SlackApiError) -> str:
+    """Slack's own word for it; empty where the answer is none of Slack's, such as a proxy's 502,
+    which slack_sdk keeps as a text or does not even wrap."""
+    data = getattr(error.response, "data", None)
+    return str(data.get("error") or "") if isinstance(data, dict) else ""
+
+
+def http_status(error: SlackApiError) -> int:
+    return int(getattr(error.response, "status_code", 0) or getattr(error.response, "status", 0))
+
+
 class Installations(AsyncInstallationStore, AsyncAuthorize):
     """Bolt's installation store on our database, and Bolt's way to ask it for a token. Asking
     Slack's `auth.test` for each event, as Bolt does, would cost a round trip before the answer."""

@@ -9,40 +9,25 @@ with FakeDiscord() as discord:
 from __future__ import annotations
 
 import base64
-import json
-import subprocess
-import sys
-import urllib.error
-import urllib.request
-from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from tests.fakes.discord_rest import PREFIX
 from tests.fakes.discord_state import CHANNELS
+from tests.fakes.server import FakeServer
 
-ROOT = Path(__file__).parents[2]
 TOKEN = "fake-discord-token"
 PERSON = 9001
 Seen = dict[str, Any]
 
 
-class FakeDiscord:
-    """A process; `stop` (or the end of the block) ends it. `seed` throws the dice of faults that
-    have a probability."""
+class FakeDiscord(FakeServer):
+    """`seed` throws the dice of faults that have a probability."""
 
     def __init__(self, *, seed: int = 0, port: int = 0) -> None:
-        self._process = subprocess.Popen(
-            [
-                *(sys.executable, "-m", "tests.fakes.discord_server"),
-                *("--seed", str(seed), "--port", str(port), "--token", TOKEN),
-            ],
-            cwd=ROOT,
-            stdin=subprocess.PIPE,  # Ends with us, and the fake with it.
-            stdout=subprocess.PIPE,
+        super().__init__(
+            "tests.fakes.discord_server",
+            *("--seed", str(seed), "--port", str(port), "--token", TOKEN),
         )
-        assert self._process.stdout is not None
-        self.url = f"http://127.0.0.1:{json.loads(self._process.stdout.readline())['port']}"
 
     @property
     def environment(self) -> dict[str, str]:
@@ -52,33 +37,6 @@ class FakeDiscord:
             "EASEL_DISCORD_API_URL": f"{self.url}{PREFIX}",
             "EASEL_DISCORD_GATEWAY_URL": f"{self.url.replace('http', 'ws')}/gateway",
         }
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.stop()
-
-    def stop(self) -> None:
-        self._process.kill()
-        self._process.communicate()
-
-    def _do(self, verb: str, **given: Any) -> Any:
-        request = urllib.request.Request(
-            f"{self.url}/control/{verb}",
-            data=json.dumps(given).encode(),
-            headers={"Content-Type": "application/json"},
-        )
-        try:
-            with urllib.request.urlopen(request, timeout=30) as answer:
-                return json.load(answer)["result"]
-        except urllib.error.HTTPError as error:
-            raise RuntimeError(f"{verb}: {json.load(error)['error']}") from None
 
     # What people do. Each returns the interaction's id.
 

@@ -10,43 +10,28 @@ with FakeSlack() as slack:
 from __future__ import annotations
 
 import base64
-import json
-import subprocess
-import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable
-from pathlib import Path
-from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, TypeVar
 
+from tests.fakes.server import FakeServer
 from tests.fakes.slack_state import ALICE, PICTURES
 
-ROOT = Path(__file__).parents[2]
 BOT_TOKEN, APP_TOKEN, SIGNING_SECRET = "xoxb-fake-bot", "xapp-fake-app", "fake-signing-secret"
 PATIENCE_SECONDS = 30.0
 Seen = dict[str, Any]
 T = TypeVar("T")
 
 
-class FakeSlack:
-    """A process; `stop` (or the end of the block) ends it. `seed` throws the dice of faults that
-    have a probability."""
+class FakeSlack(FakeServer):
+    """`seed` throws the dice of faults that have a probability."""
 
     def __init__(self, *, seed: int = 0, port: int = 0) -> None:
-        self._process = subprocess.Popen(
-            [
-                *(sys.executable, "-m", "tests.fakes.slack_server"),
-                *("--seed", str(seed), "--port", str(port), "--bot-token", BOT_TOKEN),
-                *("--app-token", APP_TOKEN, "--signing-secret", SIGNING_SECRET),
-            ],
-            cwd=ROOT,
-            stdin=subprocess.PIPE,  # Ends with us, and the fake with it.
-            stdout=subprocess.PIPE,
+        super().__init__(
+            "tests.fakes.slack_server",
+            *("--seed", str(seed), "--port", str(port), "--bot-token", BOT_TOKEN),
+            *("--app-token", APP_TOKEN, "--signing-secret", SIGNING_SECRET),
         )
-        assert self._process.stdout is not None
-        self.url = f"http://127.0.0.1:{json.loads(self._process.stdout.readline())['port']}"
         self.api_url = f"{self.url}/api/"
 
     @property
@@ -58,33 +43,6 @@ class FakeSlack:
             "EASEL_SLACK_SIGNING_SECRET": SIGNING_SECRET,
             "EASEL_SLACK_API_URL": self.api_url,
         }
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.stop()
-
-    def stop(self) -> None:
-        self._process.kill()
-        self._process.communicate()
-
-    def _do(self, verb: str, **given: Any) -> Any:
-        request = urllib.request.Request(
-            f"{self.url}/control/{verb}",
-            data=json.dumps(given).encode(),
-            headers={"Content-Type": "application/json"},
-        )
-        try:
-            with urllib.request.urlopen(request, timeout=30) as answer:
-                return json.load(answer)["result"]
-        except urllib.error.HTTPError as error:
-            raise RuntimeError(f"{verb}: {json.load(error)['error']}") from None
 
     # What people do. Each returns the delivery's id.
 
@@ -296,5 +254,6 @@ class FakeSlack:
         raise TimeoutError(f"{wanted}: {self.status()}")
 
     def status(self) -> Seen:
-        """Sockets, counts of answers, and `violations`: what no app should send."""
+        """Sockets, counts of answers, how many requests the faults have hit, and `violations`: what
+        no app should send."""
         return dict(self._do("status"))

@@ -349,7 +349,14 @@ class People:
             least, most = element.get("min_length", 0), element.get("max_length", 3000)
             if text and not least <= len(text) <= most:
                 raise ValueError(f"between {least} and {most} characters, not {len(text)}")
+            if text and kind == "number_input" and not _in_range(element, text):
+                raise ValueError(f"{text} is no number that fits")
             state["value"] = text or None
+        elif kind == "multi_conversations_select":
+            chosen = element.get("initial_conversations", []) if value is None else value
+            if unknown := set(chosen) - set(self._state.channels):
+                raise ValueError(f"there are no channels {', '.join(unknown)}")
+            state["selected_conversations"] = list(chosen)
         elif kind in ("checkboxes", "multi_static_select"):
             wanted = value if value is not None else _values(element.get("initial_options", []))
             state["selected_options"] = [o for o in _options(element) if o["value"] in wanted]
@@ -421,6 +428,12 @@ def _values(options: list[Json]) -> list[str]:
 
 def _is_empty(state: Json) -> bool:
     return not any(value for key, value in state.items() if key != "type")
+
+
+def _in_range(element: Json, text: str) -> bool:
+    """Decimals are not for the fake."""
+    least, most = float(element.get("min_value", "-inf")), float(element.get("max_value", "inf"))
+    return text.lstrip("-").isdecimal() and least <= int(text) <= most
 
 
 def _check_files(element: Json, files: list[File]) -> None:

@@ -92,14 +92,20 @@ class Rest:
         fault = next((f for f in self.faults if f.takes(request.method, name, self.dice)), None)
         if fault is None:
             return await answer()
-        if fault.status != 429:
-            await asyncio.sleep(fault.seconds)
+        seconds = 0.0 if fault.status == 429 else fault.seconds
         if fault.after and fault.status != 429:
             response = await answer()
+            await asyncio.sleep(seconds)
             if not (fault.status or fault.cut or fault.error):
                 return response
-        elif not (fault.status or fault.cut or fault.error):
-            return await answer()
+        else:
+            await asyncio.sleep(seconds)
+            if not (fault.status or fault.cut or fault.error):
+                if request.transport is not None:
+                    return await answer()
+                # Who has hung up meanwhile has not said it.
+                self.counts[f"{name} hung up"] += 1
+                return web.Response(status=500)
         what = "cut" if fault.cut else fault.error or fault.status
         self.counts[f"{name} {what}"] += 1
         if fault.cut:

@@ -189,6 +189,7 @@ class Control:
             "connected": len(self._wire.sockets),
             "opened": self._wire.opened,
             "counts": dict(self._rest.counts),
+            "faults_hit": sum(fault.done for fault in self._rest.faults),
             "violations": self._state.violations,
         }
 

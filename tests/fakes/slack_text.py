@@ -108,7 +108,8 @@ class Reading:
             if block["type"] != "input":
                 self.buttons.append(seen)
                 return
-            initial = element.get("initial_option") or element.get("initial_options")
+            names = ("initial_option", "initial_options", "initial_conversations")
+            initial = next((element[name] for name in names if element.get(name)), None)
             label, hint = (self.text_object(block.get(key)) for key in ("label", "hint"))
             value = element.get("initial_value", initial)
             optional = block.get("optional", False)

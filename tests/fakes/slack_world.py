@@ -13,23 +13,31 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 from uuid import UUID
 
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
 from bot.core.line import Line
 from bot.deliver import Deliverer
-from bot.slack.app import Easel
+from bot.slack.app import Easel, create_app
+from bot.slack.manifest import EVENTS_PATH
 from bot.slack.pace import Pace
+from bot.slack.run import connect
 from bot.slack.show import SlackShow
 from storage import deliveries, log
 from storage.domain import Delivery
 from storage.log import LogEntry
+from storage.tables import DeliveryRow
+from tests.conftest import make_settings
 from tests.fakes.painter import Painter
-from tests.fakes.slack_client import FakeSlack, Seen
+from tests.fakes.slack_client import SIGNING_SECRET, FakeSlack, Seen
 from tests.fakes.slack_state import ALICE, PICTURES
 
-PATIENCE_SECONDS = 20.0
+PATIENCE_SECONDS = 90.0
 T = TypeVar("T")
 
 
@@ -85,18 +93,10 @@ class World:
             await deliverer.drain()
             await asyncio.sleep(0.01)
 
-    def _behind(self, session: Any) -> bool:
-        rows = [deliveries.get(session, entry.job_id) for entry in log.page(session, limit=500)]
-        return any(
-            row.desired_revision > row.shown_revision and not self._gone(session, row)
-            for row in rows
-            if row
-        )
-
-    def _gone(self, session: Any, delivery: Delivery) -> bool:
-        from storage.tables import DeliveryRow
-
-        return session.get_one(DeliveryRow, delivery.job_id).gone is not None
+    def _behind(self, session: Session) -> bool:
+        lag = DeliveryRow.shown_revision < DeliveryRow.desired_revision
+        there = select(DeliveryRow.job_id).where(lag, DeliveryRow.gone.is_(None)).limit(1)
+        return session.scalar(there) is not None
 
     async def seen(self, channel: str = PICTURES, **given: Any) -> list[Seen]:
         return await self.do(self.slack.seen, channel, **given)
@@ -137,6 +137,24 @@ class World:
             found = deliveries.get(session, job_id)
         assert found is not None
         return found
+
+
+@asynccontextmanager
+async def serving_http(
+    slack: FakeSlack, line: Line, address: str, **given: Any
+) -> AsyncIterator[World]:
+    """The app on signed HTTP at an address that Slack knows; `given` are more settings."""
+    settings = make_settings(
+        line.settings.data_folder,
+        slack_signing_secret=SIGNING_SECRET,
+        slack_address=address,
+        slack_api_url=slack.api_url,
+        **given,
+    )
+    app = create_app(settings, line)
+    async with connect(app, settings):
+        slack.listen(f"http://{address}{EVENTS_PATH}")
+        yield World(slack, app)
 
 
 def _of_bolt(task: asyncio.Task[Any]) -> bool:

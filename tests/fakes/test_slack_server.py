@@ -803,6 +803,43 @@ def test_faults_with_a_probability_follow_the_seed(slack: FakeSlack) -> None:
     assert 0 < sum(first) < 12
 
 
+@pytest.mark.parametrize("after", [False, True])
+def test_a_caller_that_hangs_up_while_it_is_held(slack: FakeSlack, after: bool) -> None:
+    client = WebClient(BOT_TOKEN, base_url=slack.api_url, retry_handlers=[], timeout=1)
+    slack.fault(path="chat.postMessage", status=0, seconds=2, after=after, times=1)
+    with pytest.raises(TimeoutError):
+        client.chat_postMessage(channel=PICTURES, text="hello?")
+    assert slack.status()["faults_hit"] == 1
+    slack.until(lambda: slack.seen() or slack.status()["counts"].get("chat.postMessage hung up"))
+    assert [m["text"] for m in slack.seen()] == (["hello?"] if after else [])
+
+
+def test_nothing_is_left_after_a_reset(slack: FakeSlack) -> None:
+    def everything() -> Json:
+        kept = {"status": slack.status(), "history": slack.history(), "files": slack.files()}
+        return kept | {"modal": slack.modal(), "home": slack.home(), "clock": slack.move_clock(0)}
+
+    slack.reset()
+    new = everything()
+    slack.fault(path="chat.delete")
+    slack.person(ALICE, locale="fr-FR", admin=True)
+    slack.channel(PICTURES, member=False)
+    slack.settings(uploads_allowed=False)
+    slack.move_clock(3600)
+    slack.revoke()
+    slack.say("hello")
+    slack.file("a.png", picture())
+    assert everything() != new
+    slack.reset()
+    assert everything() == new
+    client = WebClient(BOT_TOKEN, base_url=slack.api_url)
+    posted = client.chat_postMessage(channel=PICTURES, text="hello")
+    user = client.users_info(user=ALICE, include_locale=True)["user"]
+    assert (user["locale"], user["is_admin"]) == ("en-US", False)
+    assert client.files_getUploadURLExternal(filename="a.png", length=3)["ok"]
+    assert client.chat_delete(channel=PICTURES, ts=posted["ts"])["ok"]
+
+
 def test_every_answer_is_like_slacks_samples(shared_slack: FakeSlack) -> None:
     """Of all that the tests before have asked for."""
     if specs_folder() is None:

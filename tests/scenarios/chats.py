@@ -1,8 +1,8 @@
 """Discord and Slack as one chat: what a scenario says and hears, in each platform's own ways.
 
 Where a platform has another way to the same thing, it is here, and in the README's table of the
-two: on Slack the words that are commands of their own on Discord follow `/imagine`, and a picture
-comes with a mention, since slash commands carry no files there.
+two: on Slack the words that are commands of their own on Discord follow `/imagine`, a picture comes
+with a mention, since slash commands carry no files there, and settings are chosen in a form.
 """
 
 from __future__ import annotations
@@ -17,11 +17,10 @@ from typing import Any, Protocol
 import discord
 from simcord import Env, InteractionResult
 
-from bot.compose import build_line
 from bot.core.line import Line
 from bot.discord.app import create_bot
 from bot.slack.app import create_app
-from bot.slack.manifest import REFERENCE
+from bot.slack.manifest import DETAILS, REFERENCE
 from bot.slack.run import connect
 from storage.settings import Settings
 from tests.fakes import discord_world, slack_world
@@ -32,7 +31,14 @@ from tests.fakes.slack_state import ALICE, BOB, BOT_USER, MOD, PICTURES
 
 PEOPLE = {"alice": ALICE, "bob": BOB, "mod": MOD}
 LOCALES = {"en": "en-US", "fr": "fr-FR", "es": "es-ES"}
-OWN_WORDS = ("/queue", "/usage", "/privacy", "/help")
+OWN_WORDS = {
+    "/queue": "queue",
+    "/usage": "usage",
+    "/privacy": "privacy",
+    "/help": "help",
+    "/easel show": "settings",
+}
+"""Commands of Discord, and what follows `/imagine` on Slack."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,9 +55,11 @@ class Chat(Protocol):
     painter: Painter
 
     async def say(self, who: str, text: str, picture: bytes | None) -> None: ...
+    async def choose(self, who: str, setting: str, value: str) -> None: ...
     async def press(self, who: str, action: str, *, told: bool) -> None: ...
     async def share(self, who: str, picture: bytes) -> None: ...
     async def use(self, who: str) -> None: ...
+    async def inspect(self, who: str) -> None: ...
     async def fill(self, who: str, values: dict[str, Any]) -> None: ...
     async def deliver(self) -> None: ...
     async def cards(self) -> list[Message]: ...
@@ -71,8 +79,16 @@ class DiscordChat:
             more = {"reference": ("picture.png", picture)} if picture else {}
             self._said = await person.slash(channel, "imagine", prompt=words, **more)
         else:
-            name = "privacy delete" if command == "privacy" else command
+            name = "privacy delete" if command == "privacy" else text.removeprefix("/")
             self._said = await person.slash(channel, name)
+
+    async def choose(self, who: str, setting: str, value: str) -> None:
+        name, given = setting, {"quota": "pictures"}.get(setting, setting)
+        more: dict[str, Any] = {given: int(value) if value.isdecimal() else value}
+        if setting == "state":
+            name, more = {"paused": "pause", "open": "resume"}[value], {}
+        person = getattr(self.world, who)
+        self._said = await person.slash(self.world.channel, f"easel {name}", **more)
 
     async def press(self, who: str, action: str, *, told: bool) -> None:
         messages = self._private() if told else self.world.channel.history()
@@ -89,6 +105,11 @@ class DiscordChat:
         person = getattr(self.world, who)
         self._said = await person.context_menu(self.world.channel, "Use as reference", self._shared)
 
+    async def inspect(self, who: str) -> None:
+        message = self._cards()[-1]
+        person = getattr(self.world, who)
+        self._said = await person.context_menu(self.world.channel, "Picture details", message)
+
     async def fill(self, who: str, values: dict[str, Any]) -> None:
         assert self._said is not None
         self._said = await getattr(self.world, who).submit_modal(self._said, values)
@@ -98,13 +119,19 @@ class DiscordChat:
             pass
 
     async def cards(self) -> list[Message]:
-        bot = self.world.env.bot.user
         return [
             Message(
                 text=_text(message),
                 buttons=_actions(message),
                 pictures=len(message.attachments),
             )
+            for message in self._cards()
+        ]
+
+    def _cards(self) -> list[discord.Message]:
+        bot = self.world.env.bot.user
+        return [
+            message
             for message in self.world.channel.history()
             if bot is not None and message.author.id == bot.id and not message.flags.ephemeral
         ]
@@ -150,8 +177,12 @@ class SlackChat:
             await world.do(world.slack.heard, said["delivery"])
             await world.settle()
             return
-        words = text.removeprefix("/") if text in OWN_WORDS else text.removeprefix("/imagine ")
-        await world.imagine(words, user=user)
+        await world.imagine(OWN_WORDS.get(text) or text.removeprefix("/imagine "), user=user)
+
+    async def choose(self, who: str, setting: str, value: str) -> None:
+        await self.say(who, "/easel show", None)
+        await self.press(who, "settings", told=True)
+        await self.fill(who, {setting: value})
 
     async def press(self, who: str, action: str, *, told: bool) -> None:
         messages = await self._private(who) if told else await self._cards()
@@ -167,6 +198,10 @@ class SlackChat:
     async def use(self, who: str) -> None:
         given = {"user": PEOPLE[who]}
         await self.world.told(self.world.slack.message_shortcut, REFERENCE, self._shared, **given)
+
+    async def inspect(self, who: str) -> None:
+        message, given = (await self._cards())[-1], {"user": PEOPLE[who]}
+        await self.world.told(self.world.slack.message_shortcut, DETAILS, message, **given)
 
     async def fill(self, who: str, values: dict[str, Any]) -> None:
         modal = await self.world.do(self.world.slack.modal, PEOPLE[who])
@@ -205,8 +240,9 @@ class SlackChat:
 
 
 @asynccontextmanager
-async def on_discord(settings: Settings, wire: Wire, locale: str) -> AsyncIterator[DiscordChat]:
-    line = build_line(settings)
+async def on_discord(
+    settings: Settings, line: Line, wire: Wire, locale: str
+) -> AsyncIterator[DiscordChat]:
     env = Env(create_bot(settings, line))
     # Simulated time stands still during an action; a microsecond a look keeps rows in order.
     looks = itertools.count()
@@ -216,22 +252,16 @@ async def on_discord(settings: Settings, wire: Wire, locale: str) -> AsyncIterat
     yield DiscordChat(discord_world.World(env, line, wire))
     await env.shutdown()
     env.raise_errors()
-    line.database.close()
-    line.doorbell.close()
 
 
 @asynccontextmanager
-async def on_slack(settings: Settings, slack: FakeSlack, locale: str) -> AsyncIterator[SlackChat]:
-    slack.reset()
+async def on_slack(
+    settings: Settings, line: Line, slack: FakeSlack, locale: str
+) -> AsyncIterator[SlackChat]:
     slack.loosen(1000)
     for user in PEOPLE.values():
         slack.person(user, locale=LOCALES[locale], admin=user == MOD)
-    line = build_line(settings)
     app = create_app(settings, line)
     async with connect(app, settings):
         yield SlackChat(slack_world.World(slack, app))
-    line.database.close()
-    line.doorbell.close()
-    violations = slack.status()["violations"]
-    assert not violations, violations
     assert not any(m["pings"] for m in slack.history() if m["user"] == BOT_USER)

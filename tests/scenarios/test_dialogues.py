@@ -2,62 +2,34 @@
 
 from __future__ import annotations
 
-import shutil
 import tomllib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import pytest_asyncio
 
-from storage import log, migrate
-from storage.database import connect
+from bot.core.line import Line
+from storage import log
 from storage.domain import Decision
 from storage.settings import Settings
-from tests.conftest import make_settings
 from tests.fakes.discord_world import Wire
+from tests.fakes.fresh import empty_database, line
 from tests.fakes.painter import png
-from tests.fakes.slack_client import APP_TOKEN, BOT_TOKEN, SIGNING_SECRET, FakeSlack
+from tests.fakes.slack_client import FakeSlack
+from tests.fakes.slack_fixtures import settings, slack, slack_process
 from tests.scenarios.chats import Chat, on_discord, on_slack
 from tests.wire.checking import wire_checks
 
-__all__ = ["wire_checks"]
+__all__ = ["empty_database", "line", "settings", "slack", "slack_process", "wire_checks"]
 
 Json = dict[str, Any]
 FILE = Path(__file__).with_name("dialogues.toml")
 DIALOGUES: list[Json] = tomllib.loads(FILE.read_text("utf-8"))["dialogue"]
-ACTS = ("say", "press", "press_told", "share", "use", "fill", "paint")
+ACTS = ("say", "choose", "press", "press_told", "share", "use", "inspect", "fill", "paint")
 SEEN = ("card", "not_card", "told", "not_told", "buttons", "pictures", "cards")
 REMEMBERED = ("requests", "request", "state")
-
-
-@pytest.fixture(scope="session")
-def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    settings = make_settings(tmp_path_factory.mktemp("template"))
-    database = connect(settings)
-    migrate.upgrade(database)
-    database.close()
-    return settings.data_folder / "easel.db"
-
-
-@pytest.fixture(scope="session")
-def slack() -> Iterator[FakeSlack]:
-    with FakeSlack() as slack:
-        yield slack
-
-
-@pytest.fixture
-def settings(tmp_path: Path, empty_database: Path, slack: FakeSlack) -> Settings:
-    shutil.copy(empty_database, tmp_path)
-    return make_settings(
-        tmp_path,
-        broker_url="memory://",
-        slack_bot_token=BOT_TOKEN,
-        slack_app_token=APP_TOKEN,
-        slack_signing_secret=SIGNING_SECRET,
-        slack_api_url=slack.api_url,
-    )
 
 
 @pytest.fixture(params=DIALOGUES, ids=lambda dialogue: str(dialogue["name"]))
@@ -70,6 +42,7 @@ async def chat(
     request: pytest.FixtureRequest,
     dialogue: Json,
     settings: Settings,
+    line: Line,
     slack: FakeSlack,
     monkeypatch: pytest.MonkeyPatch,
     wire_checks: list[str],
@@ -77,10 +50,10 @@ async def chat(
     locale = dialogue.get("locale", "en")
     if request.param == "discord":
         (wire := Wire()).install(monkeypatch)
-        async with on_discord(settings, wire, locale) as on:
+        async with on_discord(settings, line, wire, locale) as on:
             yield on
     else:
-        async with on_slack(settings, slack, locale) as there:
+        async with on_slack(settings, line, slack, locale) as there:
             yield there
 
 
@@ -101,12 +74,17 @@ async def act(chat: Chat, who: str, step: Json) -> None:
     [(verb, given)] = [(verb, step[verb]) for verb in ACTS if verb in step]
     if verb == "say":
         await chat.say(who, given, png(3) if step.get("with_picture") else None)
+    elif verb == "choose":
+        [(setting, value)] = given.items()
+        await chat.choose(who, setting, value)
     elif verb in ("press", "press_told"):
         await chat.press(who, given, told=verb == "press_told")
     elif verb == "share":
         await chat.share(who, png(5))
     elif verb == "use":
         await chat.use(who)
+    elif verb == "inspect":
+        await chat.inspect(who)
     elif verb == "fill":
         await chat.fill(who, given)
     else:

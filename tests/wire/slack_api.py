@@ -126,7 +126,11 @@ _LISTED = {
     "datetimepicker": {"initial_date_time": ANY},
 }
 _PEOPLE = {
-    f"{many}{kind}s_select": {f"initial_{kind}{'s' if many else ''}": ANY, "filter": ANY}
+    f"{many}{kind}s_select": {
+        f"initial_{kind}{'s' if many else ''}": ANY,
+        "filter": ANY,
+        **({"max_selected_items": ANY} if many else {}),
+    }
     for kind in ("user", "conversation", "channel")
     for many in ("", "multi_")
 }

@@ -1,8 +1,7 @@
 """Dialogues: what people say to the bot in a Discord in memory, and what they hear."""
 
 import itertools
-import shutil
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -10,17 +9,15 @@ import pytest
 import pytest_asyncio
 from simcord import Env
 
-from bot.compose import build_line
 from bot.core.line import Line
 from bot.discord.app import Easel, create_bot
-from storage import migrate
-from storage.database import connect
 from storage.settings import Settings
 from tests.conftest import make_settings
 from tests.fakes.discord_world import Wire, World
+from tests.fakes.fresh import empty_database, line
 from tests.wire.checking import wire_checks
 
-__all__ = ["wire_checks"]
+__all__ = ["empty_database", "line", "wire_checks"]
 
 
 @pytest.fixture(autouse=True)
@@ -31,25 +28,6 @@ def checked_wire(wire_checks: list[str]) -> list[str]:
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     return make_settings(tmp_path, broker_url="memory://")
-
-
-@pytest.fixture(scope="session")
-def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A database at the newest schema, migrated once and copied for each test."""
-    settings = make_settings(tmp_path_factory.mktemp("template"))
-    database = connect(settings)
-    migrate.upgrade(database)
-    database.close()
-    return settings.data_folder / "easel.db"
-
-
-@pytest.fixture
-def line(settings: Settings, empty_database: Path) -> Iterator[Line]:
-    shutil.copy(empty_database, settings.data_folder)
-    line = build_line(settings)
-    yield line
-    line.database.close()
-    line.doorbell.close()
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ import pytest
 
 from bot.compose import build_line
 from bot.slack.app import create_app
+from bot.slack.manifest import DETAILS
 from bot.slack.run import connect
 from storage import review
 from storage.domain import JobState, Mode
@@ -76,6 +77,20 @@ async def test_details_are_told_to_one_person(world: World) -> None:
     assert told["ephemeral"]
     assert "*Seed*\n7" in told["text"]
     assert len(await world.seen(user=ALICE)) == 1
+
+
+async def test_details_from_the_menu_of_a_message(world: World) -> None:
+    message = await world.drawn("a *red* apple --seed 7")
+    await world.told(world.slack.message_shortcut, DETAILS, message, user=BOB)
+    told = (await world.seen(user=BOB))[-1]
+    assert told["ephemeral"]
+    assert "*Seed*\n7" in told["text"]
+    said = await world.do(world.slack.say, "no picture here")
+    [words] = [m for m in await world.seen() if m["ts"] == said["ts"]]
+    await world.told(world.slack.message_shortcut, DETAILS, words, user=BOB)
+    told = (await world.seen(user=BOB))[-1]
+    assert told["ephemeral"]
+    assert told["text"] == "That message shows no picture of mine."
 
 
 async def test_cancel(world: World) -> None:

@@ -8,36 +8,15 @@ import pytest
 import pytest_asyncio
 
 from bot.core.line import Line
-from bot.slack.app import create_app
 from bot.slack.manifest import EVENTS_PATH
-from bot.slack.run import connect
-from storage.settings import Settings
-from tests.conftest import make_settings
 from tests.fakes.slack_client import BOT_TOKEN, SIGNING_SECRET, FakeSlack
-from tests.fakes.slack_world import World, free_port
-
-
-@pytest.fixture
-def address() -> str:
-    return f"127.0.0.1:{free_port()}"
+from tests.fakes.slack_world import World, serving_http
 
 
 @pytest_asyncio.fixture
-async def world(
-    slack: FakeSlack, settings: Settings, line: Line, address: str
-) -> AsyncIterator[World]:
-    """By HTTP."""
-    settings = make_settings(
-        settings.data_folder,
-        slack_bot_token=BOT_TOKEN,
-        slack_signing_secret=SIGNING_SECRET,
-        slack_address=address,
-        slack_api_url=slack.api_url,
-    )
-    app = create_app(settings, line)
-    async with connect(app, settings):
-        slack.listen(f"http://{address}{EVENTS_PATH}")
-        yield World(slack, app)
+async def world(slack: FakeSlack, line: Line, address: str) -> AsyncIterator[World]:
+    async with serving_http(slack, line, address, slack_bot_token=BOT_TOKEN) as world:
+        yield world
 
 
 async def test_the_address_is_verified(world: World) -> None:

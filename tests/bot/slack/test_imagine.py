@@ -120,6 +120,15 @@ async def test_where_i_may_not_post_i_say_what_to_do(
     assert world.entries() == []
 
 
+@pytest.mark.parametrize("path", ["conversations.info", "users.info"])
+async def test_what_slack_does_not_say_keeps_nobody_from_asking(world: World, path: str) -> None:
+    """A proxy's page where Slack's answer should be."""
+    await world.do(world.slack.fault, path=path, after=False, times=1)
+    await world.imagine("a red apple")
+    assert await world.do(world.slack.clear_faults) == 1
+    assert len(world.entries()) == 1
+
+
 async def test_a_private_picture_comes_by_direct_message(world: World) -> None:
     await world.imagine("a red apple --private")
     world.painter.paint()
@@ -176,6 +185,7 @@ async def test_who_is_barred_hears_so(world: World) -> None:
         ("usage", "You have 100 left until midnight UTC."),
         ("help", "/imagine a red apple"),
         ("privacy", "It cannot be undone."),
+        ("settings", "Open for requests"),
     ],
 )
 async def test_words_about_oneself_are_answered_privately(

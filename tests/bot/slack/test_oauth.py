@@ -10,16 +10,12 @@ from cryptography.fernet import Fernet
 from slack_sdk.oauth.installation_store import Installation
 
 from bot.core.line import Line
-from bot.slack.app import create_app
-from bot.slack.manifest import EVENTS_PATH
-from bot.slack.run import connect
 from bot.slack.workspaces import Installations
 from storage.settings import Settings
-from tests.conftest import make_settings
-from tests.fakes.slack_client import SIGNING_SECRET, FakeSlack
+from tests.fakes.slack_client import FakeSlack
 from tests.fakes.slack_methods import CLIENT_ID, CLIENT_SECRET
 from tests.fakes.slack_state import ENTERPRISE, TEAM
-from tests.fakes.slack_world import World, free_port
+from tests.fakes.slack_world import World, serving_http
 
 KEY = Fernet.generate_key().decode()
 
@@ -29,29 +25,16 @@ def installations(line: Line) -> Installations:
     return Installations(line, KEY)
 
 
-@pytest.fixture
-def address() -> str:
-    return f"127.0.0.1:{free_port()}"
-
-
 @pytest_asyncio.fixture
-async def world(
-    slack: FakeSlack, settings: Settings, line: Line, address: str
-) -> AsyncIterator[World]:
-    """By HTTP; nobody has installed the app yet."""
-    settings = make_settings(
-        settings.data_folder,
-        slack_client_id=CLIENT_ID,
-        slack_client_secret=CLIENT_SECRET,
-        slack_signing_secret=SIGNING_SECRET,
-        slack_encryption_key=KEY,
-        slack_address=address,
-        slack_api_url=slack.api_url,
-    )
-    app = create_app(settings, line)
-    async with connect(app, settings):
-        slack.listen(f"http://{address}{EVENTS_PATH}")
-        yield World(slack, app)
+async def world(slack: FakeSlack, line: Line, address: str) -> AsyncIterator[World]:
+    """Nobody has installed the app yet."""
+    given = {
+        "slack_client_id": CLIENT_ID,
+        "slack_client_secret": CLIENT_SECRET,
+        "slack_encryption_key": KEY,
+    }
+    async with serving_http(slack, line, address, **given) as world:
+        yield world
 
 
 async def install(world: World, address: str, *, team: bool = True) -> int:
