@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -22,12 +22,12 @@ from sqlalchemy.orm import Session
 
 from bot.core.line import Line
 from bot.core.names import hint
-from bot.core.present import present, queue_view
+from bot.core.present import is_silent, present, queue_view, served_models
 from bot.i18n import say
 from storage import deliveries, log
 from storage.changes import Changes
 from storage.domain import Card, CardPicture, Delivery, JobState, Platform
-from storage.log import LogEntry
+from storage.log import Waiting
 
 logger = structlog.get_logger()
 
@@ -116,21 +116,25 @@ class Deliverer:
     async def step(self) -> int:
         """Take what is due and start to show it. How many messages that were."""
         line, platform = self._line, self._show.platform
-        now = line.database.clock()
-        if not await line.read(lambda s: deliveries.any_due(s, platform, now)):
-            return 0
-        due = await line.write(
-            lambda s: deliveries.lease_due(
-                s,
-                platform,
-                owner=self._owner,
-                lease=self._lease,
-                pace=PACE,
-                now=now,
-                only=self._only,
-                busy=tuple(self._busy),
-            )
-        )
+        now, busy = line.database.clock(), tuple(self._busy)
+
+        def take() -> list[Delivery]:
+            with line.database.read() as session:
+                if not deliveries.any_due(session, platform, now):
+                    return []
+            with line.database.write() as session:
+                return deliveries.lease_due(
+                    session,
+                    platform,
+                    owner=self._owner,
+                    lease=self._lease,
+                    pace=PACE,
+                    now=now,
+                    only=self._only,
+                    busy=busy,
+                )
+
+        due = await asyncio.to_thread(take)
         for delivery in due:
             task = asyncio.create_task(self._deliver(delivery))
             self._busy[delivery.job_id] = task
@@ -208,8 +212,10 @@ class Deliverer:
 
         def look() -> list[tuple[UUID, str]]:
             with line.database.read() as session:
-                entries = [log.entry(session, job) for job in log.waiting_jobs(session, platform)]
-                return [(e.job_id, _of_waiting(session, e, now)) for e in entries if e]
+                waiting = log.waiting(session, platform)
+                served = served_models(session, now)
+            views = ((job, _of_waiting(job, served, now)) for job in waiting)
+            return [(job.job_id, words) for job, words in views if words != job.said]
 
         views = await asyncio.to_thread(look)
 
@@ -221,6 +227,7 @@ class Deliverer:
             await line.write(tell)
 
 
-def _of_waiting(session: Session, entry: LogEntry, now: datetime) -> str:
-    late = " late" if now - entry.created_at > LATE else ""
-    return f"{queue_view(session, entry, now)}{late}"
+def _of_waiting(job: Waiting, served: Collection[str], now: datetime) -> str:
+    late = " late" if now - job.created_at > LATE else ""
+    silent = is_silent(job.model in served, job.created_at, now)
+    return f"{job.position} {'silent' if silent else 'alive'}{late}"

@@ -236,12 +236,12 @@ class Worker:
                 display_scale=self.catalog.models[job.request.model].display_scale,
             )
             hidden = worst(verdicts).decision in (Decision.HOLD, Decision.BLOCK)
-            self._store(sealed.data, kept_apart=hidden)
+            sha256 = self._store(sealed.data, kept_apart=hidden)
             pictures.append(
                 Picture(
                     index=index,
                     seed=seed,
-                    sha256=sealed.sha256,
+                    sha256=sha256,
                     media_type=sealed.media_type,
                     width=sealed.width,
                     height=sealed.height,
@@ -261,8 +261,8 @@ class Worker:
         stop=stop_after_delay(STORE_SECONDS),
         reraise=True,
     )
-    def _store(self, data: bytes, *, kept_apart: bool) -> None:
-        self.blobs.put(data, kept_apart=kept_apart)
+    def _store(self, data: bytes, *, kept_apart: bool) -> str:
+        return self.blobs.put(data, kept_apart=kept_apart)
 
     def _parameters(
         self, job: GenerationJob, drawn: Drawn, seed: int

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
 CHANNEL = "easel_deliveries"
+_NOTIFY = select(func.pg_notify(CHANNEL, ""))
 TICK_SECONDS = 0.01
 """SQLite has no bell, but says in 5 µs whether anybody has committed."""
 
@@ -25,7 +26,7 @@ TICK_SECONDS = 0.01
 def tell(session: Session) -> None:
     """Heard when this transaction commits. On SQLite every commit is heard anyway."""
     if session.get_bind().dialect.name != "sqlite":
-        session.execute(select(func.pg_notify(CHANNEL, "")))
+        session.execute(_NOTIFY)
 
 
 class Changes:

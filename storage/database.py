@@ -15,6 +15,16 @@ Clock = Callable[[], datetime]
 
 BUSY_TIMEOUT_MS = 5_000
 
+PATIENCE: dict[str, int] = {
+    "connect_timeout": 10,
+    "tcp_user_timeout": 20_000,
+    "keepalives_idle": 20,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+}
+"""libpq's limits for a PostgreSQL that has fallen silent, which by its defaults holds whoever waits
+for it for minutes or hours. In seconds, but for `tcp_user_timeout`, which is in milliseconds."""
+
 
 def utc_now() -> datetime:
     return datetime.now(UTC)
@@ -39,7 +49,11 @@ class Database:
             if parsed.drivername == "postgresql":
                 parsed = parsed.set(drivername="postgresql+psycopg")
             self.engine = create_engine(
-                parsed, pool_pre_ping=True, pool_size=10, hide_parameters=True
+                parsed,
+                pool_pre_ping=True,
+                pool_size=10,
+                hide_parameters=True,
+                connect_args={k: v for k, v in PATIENCE.items() if k not in parsed.query},
             )
         self._reader = self.engine.execution_options(easel_read_only=True)
 

@@ -9,34 +9,50 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, ScalarSelect, and_, case, func, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Date,
+    Integer,
+    ScalarSelect,
+    Select,
+    and_,
+    bindparam,
+    case,
+    func,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.orm import Session
 
 from storage import deliveries, usage
 from storage.domain import Attempt, GenerationJob, JobState, StepReport
 from storage.domain.job import FailureReason, Phase
 from storage.jobs import changed, place_of, request_of
-from storage.tables import JobRow, RequestRow, UsageRow, is_open
+from storage.tables import JobRow, RequestRow, UsageRow, UtcDateTime, is_open
 
 FAIR_WINDOW = timedelta(minutes=10)
 AGE_CAP = timedelta(minutes=10)
 """A job that has waited this long goes first, however much its server has used."""
 
 
-def _claimable(now: datetime, max_attempts: int) -> ColumnElement[bool]:
-    """What nobody works on and somebody should; the reaper ends the rest."""
-    abandoned = and_(
+# Statements that every job passes are built once: putting the largest together takes more of the
+# processor than the database takes to answer it.
+_now, _lately = bindparam("now", type_=UtcDateTime()), bindparam("lately", type_=UtcDateTime())
+
+_claimable = or_(
+    JobRow.state == JobState.WAITING,
+    and_(
         JobRow.state == JobState.RUNNING,
-        JobRow.lease_until < now,
+        JobRow.lease_until < _now,
         JobRow.cancel_requested.is_(False),
-        JobRow.attempt - JobRow.released < max_attempts,
-    )
-    return or_(JobRow.state == JobState.WAITING, abandoned)
+        JobRow.attempt - JobRow.released < bindparam("max_attempts", type_=Integer()),
+    ),
+)
+"""What nobody works on and somebody should; the reaper ends the rest."""
 
 
-def _fairest(
-    session: Session, models: Sequence[str], claimable: ColumnElement[bool], now: datetime
-) -> Sequence[JobRow]:
+def _fairest() -> Select[UUID, UUID, int, int, datetime]:
     """Claimable jobs: the longest waiting beyond the age cap, then whose server, then whose
     person, has the fewest running and has used the device least of late."""
     running = (
@@ -54,18 +70,18 @@ def _fairest(
     def used(*same: ColumnElement[bool]) -> ScalarSelect[float]:
         return (
             select(func.coalesce(func.sum(UsageRow.device_seconds), 0.0))
-            .where(UsageRow.created_at > now - FAIR_WINDOW, *same)
+            .where(UsageRow.created_at > _lately, *same)
             .scalar_subquery()
         )
 
     # Days too, since they are in the index of what a person has used.
-    lately = UsageRow.day >= (now - FAIR_WINDOW).astimezone(UTC).date()
+    lately = UsageRow.day >= bindparam("day", type_=Date())
     platform, server, person = RequestRow.platform, RequestRow.workspace_id, RequestRow.user_id
-    aged = JobRow.created_at < now - AGE_CAP
-    query = (
-        select(JobRow)
+    aged = JobRow.created_at < bindparam("aged", type_=UtcDateTime())
+    return (
+        select(JobRow.id, JobRow.request_id, JobRow.attempt, JobRow.released, JobRow.created_at)
         .join(RequestRow, RequestRow.id == JobRow.request_id)
-        .where(is_open(), JobRow.model.in_(models), claimable)
+        .where(is_open(), JobRow.model.in_(bindparam("models", expanding=True)), _claimable)
         .order_by(
             case((aged, 0), else_=1),
             case((aged, JobRow.created_at)),
@@ -77,7 +93,9 @@ def _fairest(
         )
         .limit(8)
     )
-    return session.scalars(query).all()
+
+
+_FAIREST = _fairest()
 
 
 def claim(
@@ -90,12 +108,23 @@ def claim(
     now: datetime,
 ) -> GenerationJob | None:
     """Take the fairest claimable job of these models, or None: no row, no work."""
-    claimable = _claimable(now, max_attempts)
-    for job in _fairest(session, models, claimable, now):
+    lately = now - FAIR_WINDOW
+    given = {"now": now, "max_attempts": max_attempts}
+    fairest = session.execute(
+        _FAIREST,
+        given
+        | {
+            "models": models,
+            "aged": now - AGE_CAP,
+            "lately": lately,
+            "day": lately.astimezone(UTC).date(),
+        },
+    )
+    for job in fairest.all():
         until = now + lease
         taken = session.execute(
             update(JobRow)
-            .where(JobRow.id == job.id, JobRow.attempt == job.attempt, claimable)
+            .where(JobRow.id == job.id, JobRow.attempt == job.attempt, _claimable)
             .values(
                 state=JobState.RUNNING,
                 attempt=job.attempt + 1,
@@ -107,7 +136,8 @@ def claim(
                 step=0,
                 step_count=0,
             )
-            .execution_options(synchronize_session=False)
+            .execution_options(synchronize_session=False),
+            given,
         )
         if changed(taken) == 1:
             deliveries.desire(session, job.id)

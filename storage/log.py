@@ -1,11 +1,12 @@
 """The log: what moderators, `easel log` and the cards read. One noun for all of them."""
 
+from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Select, Uuid, func, literal, select, tuple_
+from sqlalchemy import BindParameter, Select, Uuid, bindparam, exists, func, literal, select, tuple_
 from sqlalchemy.orm import Session
 
 from storage.domain import ImageRequest, JobState, Place, ReviewKind, Subject, Verdict
@@ -25,8 +26,6 @@ from storage.tables import (
     is_open,
     row_by_row,
 )
-
-_Rows = Select[JobRow, RequestRow]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +74,7 @@ class LogEntry:
 
 
 def entry(session: Session, job_id: UUID) -> LogEntry | None:
-    found = _entries(session, _query().where(JobRow.id == job_id))
+    found = _entries(session, [job_id])
     return found[0] if found else None
 
 
@@ -97,9 +96,8 @@ def by_prefix(session: Session, prefix: str) -> LogEntry | None:
     if len(text) < 4 or not all(c in "0123456789abcdef" for c in text):
         return None
     low, high = UUID(text.ljust(32, "0")), UUID(text.ljust(32, "f"))
-    query = _query().where(JobRow.id.between(low, high)).limit(2)
-    found = _entries(session, query)
-    return found[0] if len(found) == 1 else None
+    found = session.scalars(select(JobRow.id).where(JobRow.id.between(low, high)).limit(2)).all()
+    return entry(session, found[0]) if len(found) == 1 else None
 
 
 def page(
@@ -115,7 +113,7 @@ def page(
 ) -> Sequence[LogEntry]:
     """Newest first; `before` is created_at and job id of the last entry seen (keyset paging).
     `search` finds words and beginnings of words, all of them, as `storage.search` folds them."""
-    query = _query()
+    query = select(JobRow.id).join(RequestRow, RequestRow.id == JobRow.request_id)
     if reviews:
         open_review = select(ReviewRow.job_id).where(
             ReviewRow.kind.in_(reviews), ReviewRow.decision.is_(None)
@@ -133,7 +131,7 @@ def page(
         query = query.where(is_open())
     if search.strip() and not few:
         tags = [("u", user), ("w", workspace)]
-        return _searched(
+        ids = _searched(
             session,
             query,
             search,
@@ -141,6 +139,7 @@ def page(
             before[1] if before else None,
             limit,
         )
+        return _entries(session, ids)
     if search.strip():
         query = query.join(SearchRow, SearchRow.request_id == RequestRow.id)
         query = query.where(holds(session, search))
@@ -154,18 +153,18 @@ def page(
         last = tuple_(literal(at, UtcDateTime()), literal(request_id or UUID(int=0), Uuid()))
         query = query.where(arrived < last)
     newest = created_at.desc(), RequestRow.id.desc()
-    return _entries(session, query.order_by(*newest).limit(limit))
+    return _entries(session, session.scalars(query.order_by(*newest).limit(limit)).all())
 
 
 def _searched(
     session: Session,
-    query: _Rows,
+    query: Select[UUID],
     text: str,
     tags: tuple[str, ...],
     before: UUID | None,
     limit: int,
-) -> list[LogEntry]:
-    """The first way that fills the page, else the one that finds all."""
+) -> Sequence[UUID]:
+    """Jobs by the first way that fills the page, else by the one that finds all."""
     seen = None
     if before is not None:
         seen = session.scalar(
@@ -173,17 +172,13 @@ def _searched(
             .join(JobRow, JobRow.request_id == SearchRow.request_id)
             .where(JobRow.id == before)
         )
-    entries: list[LogEntry] = []
+    ids: Sequence[UUID] = ()
     for way in found(session, text, tags, seen):
-        entries = _entries(
-            session,
-            query.join(way, way.c.request_id == RequestRow.id)
-            .order_by(way.c.number.desc())
-            .limit(limit),
-        )
-        if len(entries) == limit:
+        there = query.join(way, way.c.request_id == RequestRow.id)
+        ids = session.scalars(there.order_by(way.c.number.desc()).limit(limit)).all()
+        if len(ids) == limit:
             break
-    return entries
+    return ids
 
 
 def position(session: Session, job_id: UUID) -> int:
@@ -201,11 +196,40 @@ def position(session: Session, job_id: UUID) -> int:
     return int(ahead or 0) + 1
 
 
-def waiting_jobs(session: Session, platform: str) -> Sequence[UUID]:
+@dataclass(frozen=True, kw_only=True)
+class Waiting:
+    """A waiting job, and what its card said of the queue when somebody looked last."""
+
+    job_id: UUID
+    model: str
+    position: int
+    """As `position` gives it."""
+    created_at: datetime
+    said: str
+
+
+def waiting(session: Session, platform: str) -> list[Waiting]:
     """The waiting jobs whose cards this platform's deliverer shows."""
-    query = select(DeliveryRow.job_id).join(JobRow, JobRow.id == DeliveryRow.job_id)
-    where = (DeliveryRow.platform == platform, is_open(), JobRow.state == JobState.WAITING)
-    return session.scalars(query.where(*where, DeliveryRow.gone.is_(None))).all()
+    place = func.rank().over(partition_by=JobRow.model, order_by=JobRow.created_at)
+    unfinished = (
+        select(JobRow.id, JobRow.model, JobRow.state, JobRow.created_at, place.label("position"))
+        .where(is_open())
+        .subquery()
+    )
+    job = unfinished.c
+    rows = session.execute(
+        select(job.id, job.model, job.position, job.created_at, DeliveryRow.shown_waiting)
+        .join(DeliveryRow, DeliveryRow.job_id == job.id)
+        .where(
+            job.state == JobState.WAITING,
+            DeliveryRow.platform == platform,
+            DeliveryRow.gone.is_(None),
+        )
+    )
+    return [
+        Waiting(job_id=id_, model=model, position=number, created_at=at, said=said)
+        for id_, model, number, at, said in rows
+    ]
 
 
 def queue_length(session: Session) -> int:
@@ -214,43 +238,51 @@ def queue_length(session: Session) -> int:
     return int(session.scalar(query) or 0)
 
 
-def _query() -> _Rows:
-    return select(JobRow, RequestRow).join(RequestRow, RequestRow.id == JobRow.request_id)
+# Each card and each page asks these, so they are built once.
+_ids: BindParameter[Sequence[UUID]] = bindparam("ids", expanding=True)
+_ROWS = (
+    select(
+        JobRow,
+        RequestRow,
+        DeliveryRow.removed,
+        exists()
+        .where(
+            ReviewRow.job_id == JobRow.id,
+            ReviewRow.kind != ReviewKind.REPORT,
+            ReviewRow.decision.is_(None),
+        )
+        .label("held"),
+    )
+    .join(RequestRow, RequestRow.id == JobRow.request_id)
+    .outerjoin(DeliveryRow, DeliveryRow.job_id == JobRow.id)
+    .where(JobRow.id.in_(_ids))
+    .execution_options(populate_existing=True)
+)
+_PICTURES = select(PictureRow).where(PictureRow.job_id.in_(_ids)).order_by(PictureRow.index)
+_VERDICTS = select(VerdictRow).where(VerdictRow.job_id.in_(_ids)).order_by(VerdictRow.id)
 
 
-def _entries(session: Session, query: _Rows) -> list[LogEntry]:
-    rows = session.execute(query.execution_options(populate_existing=True)).all()
-    ids = [job.id for job, _ in rows]
-    pictures = session.scalars(
-        select(PictureRow).where(PictureRow.job_id.in_(ids)).order_by(PictureRow.index)
-    ).all()
-    verdicts = session.scalars(
-        select(VerdictRow).where(VerdictRow.job_id.in_(ids)).order_by(VerdictRow.id)
-    ).all()
-    removed = set(
-        session.scalars(
-            select(DeliveryRow.job_id).where(DeliveryRow.job_id.in_(ids), DeliveryRow.removed)
-        )
-    )
-    held = set(
-        session.scalars(
-            select(ReviewRow.job_id).where(
-                ReviewRow.job_id.in_(ids),
-                ReviewRow.kind != ReviewKind.REPORT,
-                ReviewRow.decision.is_(None),
-            )
-        )
-    )
+def _entries(session: Session, ids: Sequence[UUID]) -> list[LogEntry]:
+    """In the order of the ids."""
+    if not ids:
+        return []
+    rows = {row[0].id: row for row in session.execute(_ROWS, {"ids": ids})}
+    pictures: defaultdict[UUID, list[PictureRow]] = defaultdict(list)
+    for picture in session.scalars(_PICTURES, {"ids": ids}):
+        pictures[picture.job_id].append(picture)
+    verdicts: defaultdict[UUID, list[VerdictRow]] = defaultdict(list)
+    for verdict in session.scalars(_VERDICTS, {"ids": ids}):
+        verdicts[verdict.job_id].append(verdict)
     return [
         _entry(
             job,
             request,
-            [p for p in pictures if p.job_id == job.id],
-            [v for v in verdicts if v.job_id == job.id],
-            removed=job.id in removed,
-            held=job.id in held,
+            pictures[job.id],
+            verdicts[job.id],
+            removed=bool(removed),
+            held=bool(held),
         )
-        for job, request in rows
+        for job, request, removed, held in (rows[id_] for id_ in ids if id_ in rows)
     ]
 
 

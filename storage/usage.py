@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from functools import partial
 from uuid import UUID
 
-from sqlalchemy import func, literal_column, select
+from sqlalchemy import bindparam, func, literal_column, select
 from sqlalchemy.orm import Session
 
 from storage import metrics
@@ -14,14 +14,13 @@ from storage.tables import JobRow, RequestRow, UsageRow, is_open, row_by_row
 
 def enter(session: Session, job_id: UUID, pictures: int, now: datetime) -> None:
     """Write the usage entry of a job that has just been finished."""
-    job = session.get_one(JobRow, job_id, populate_existing=True)
-    request = session.get_one(RequestRow, job.request_id)
+    job = session.execute(_FINISHED, {"job": job_id}).one()
     session.add(
         UsageRow(
             job_id=job_id,
-            platform=request.platform,
-            workspace_id=request.workspace_id,
-            user_id=request.user_id,
+            platform=job.platform,
+            workspace_id=job.workspace_id,
+            user_id=job.user_id,
             day=now.astimezone(UTC).date(),
             pictures=pictures,
             device_seconds=job.device_seconds,
@@ -33,8 +32,23 @@ def enter(session: Session, job_id: UUID, pictures: int, now: datetime) -> None:
     metrics.after_commit(session, partial(metrics.job_took, job.model, job.queue_seconds, drawn_in))
 
 
+_FINISHED = (
+    select(
+        *(JobRow.model, JobRow.queue_seconds, JobRow.device_seconds, JobRow.claimed_at),
+        *(RequestRow.platform, RequestRow.workspace_id, RequestRow.user_id),
+    )
+    .join(RequestRow, RequestRow.id == JobRow.request_id)
+    .where(JobRow.id == bindparam("job"))
+)
+
+
 def today(session: Session, platform: Platform, user_id: str, now: datetime) -> int:
     """Pictures that count against this person's day (UTC): drawn today, or on their way."""
+    drawn = drawn_today(session, platform, user_id, now)
+    return drawn + sum(open_counts(session, platform, user_id))
+
+
+def drawn_today(session: Session, platform: Platform, user_id: str, now: datetime) -> int:
     drawn = session.scalar(
         select(func.coalesce(func.sum(UsageRow.pictures), 0)).where(
             UsageRow.platform == platform,
@@ -42,15 +56,11 @@ def today(session: Session, platform: Platform, user_id: str, now: datetime) -> 
             UsageRow.day == now.astimezone(UTC).date(),
         )
     )
-    return int(drawn or 0) + sum(count for count in _open_counts(session, platform, user_id))
+    return int(drawn or 0)
 
 
-def open_jobs(session: Session, platform: Platform, user_id: str) -> int:
-    """Unfinished jobs of one person."""
-    return len(_open_counts(session, platform, user_id))
-
-
-def _open_counts(session: Session, platform: Platform, user_id: str) -> list[int]:
+def open_counts(session: Session, platform: Platform, user_id: str) -> list[int]:
+    """Of each unfinished job of one person, how many pictures it is to be."""
     counts = session.scalars(
         select(RequestRow.count)
         .join(JobRow, JobRow.request_id == RequestRow.id)

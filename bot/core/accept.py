@@ -10,7 +10,16 @@ from sqlalchemy.orm import Session
 
 from bot.core.textcheck import SEXUAL, TextRules, check_text
 from storage import deliveries, jobs, log, places, review, usage
-from storage.domain import Complaint, Decision, ImageRequest, Place, RawCommand, Subject, Verdict
+from storage.domain import (
+    Complaint,
+    Decision,
+    ImageRequest,
+    Place,
+    RawCommand,
+    Requester,
+    Subject,
+    Verdict,
+)
 from storage.domain.policy import MINOR_FLOOR_RULE, MINOR_LABEL
 from storage.settings import Settings
 
@@ -59,9 +68,10 @@ def accept(
     now: datetime,
 ) -> UUID | Complaint:
     """Write it down, or say why not. The caller holds the requester's lock."""
-    complaint = _place_allows(session, raw)
+    rules = places.rules(session, raw.place.platform, raw.place.workspace_id)
+    complaint = _place_allows(session, rules, raw)
     if complaint is None and not checked.refused:
-        complaint = _quota_allows(session, settings, request, raw, now)
+        complaint = _quota_allows(session, settings, rules, request, raw.requester, now)
     if complaint is not None:
         return complaint
     job_id = jobs.record(
@@ -79,11 +89,12 @@ def accept(
     return job_id
 
 
-def _place_allows(session: Session, raw: RawCommand) -> Complaint | None:
+def _place_allows(
+    session: Session, rules: places.WorkspaceRules, raw: RawCommand
+) -> Complaint | None:
     place, person = raw.place, raw.requester
     if review.is_banned(session, person.platform, person.user_id):
         return Complaint(text="A moderator has barred you from asking for pictures here.")
-    rules = places.rules(session, place.platform, place.workspace_id)
     if rules.paused:
         return Complaint(
             text="Drawing is paused on this server. Try again later, or ask who manages it."
@@ -97,12 +108,16 @@ def _place_allows(session: Session, raw: RawCommand) -> Complaint | None:
 
 
 def _quota_allows(
-    session: Session, settings: Settings, request: ImageRequest, raw: RawCommand, now: datetime
+    session: Session,
+    settings: Settings,
+    rules: places.WorkspaceRules,
+    request: ImageRequest,
+    person: Requester,
+    now: datetime,
 ) -> Complaint | None:
-    person, place = raw.requester, raw.place
-    rules = places.rules(session, place.platform, place.workspace_id)
     quota = settings.daily_pictures if rules.daily_pictures is None else rules.daily_pictures
-    used = usage.today(session, person.platform, person.user_id, now)
+    unfinished = usage.open_counts(session, person.platform, person.user_id)
+    used = sum(unfinished) + usage.drawn_today(session, person.platform, person.user_id, now)
     if used + request.count > quota:
         return Complaint(
             text="That would be {wanted} pictures today, and your limit is {quota}. You have "
@@ -113,7 +128,7 @@ def _quota_allows(
                 "left": max(0, quota - used),
             },
         )
-    if usage.open_jobs(session, person.platform, person.user_id) >= settings.person_queue_limit:
+    if len(unfinished) >= settings.person_queue_limit:
         return Complaint(
             text="You have {limit} requests waiting already. Wait for one, or cancel one with "
             "/queue.",

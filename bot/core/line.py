@@ -64,7 +64,8 @@ class Line:
     ) -> UUID | Complaint:
         """Check, fetch the reference, accept in one transaction, and ring. The job's id, also
         when the same event was taken before; or why it cannot be taken."""
-        checked = accept.check(request, self.text_rules, raw.place)
+        # A long prompt takes milliseconds, which nobody else's acknowledgement waits for.
+        checked = await asyncio.to_thread(accept.check, request, self.text_rules, raw.place)
         if not checked.refused:
             gathered = await gather(
                 request, fetcher=self.fetcher, blobs=self.blobs, catalog=self.catalog
@@ -72,9 +73,18 @@ class Line:
             if isinstance(gathered, Complaint):
                 return gathered
             request = gathered
-        taken = await asyncio.to_thread(self._accept, request, raw, address, checked)
+        return await asyncio.to_thread(self._accept_and_ring, request, raw, address, checked)
+
+    def _accept_and_ring(
+        self,
+        request: ImageRequest,
+        raw: RawCommand,
+        address: Mapping[str, str],
+        checked: accept.Checked,
+    ) -> UUID | Complaint:
+        taken = self._accept(request, raw, address, checked)
         if isinstance(taken, UUID) and not checked.refused:
-            await asyncio.to_thread(self.ring, request.model, taken)
+            self.ring(request.model, taken)
         return taken
 
     @retry(

@@ -3,6 +3,7 @@
 import re
 import unicodedata
 from collections.abc import Sequence
+from functools import cache
 
 from storage.catalog import Catalog, ModelEntry, builtin_names
 from storage.domain import Complaint, ImageRequest
@@ -20,7 +21,7 @@ def hint(request: ImageRequest, catalog: Catalog) -> Complaint | None:
     if not names:
         return None
     prompt = [_forms(word) for word in _words(request.prompt)]
-    if any(_names(prompt, _words(name)) for name in names):
+    if any(_names(prompt, _words_of(name)) for name in names):
         return None
     return Complaint(
         text="This small model knows {n} things by name and none of them is in your prompt, so "
@@ -38,7 +39,7 @@ def suggest_names(
     wanted = " ".join(_words(prefix))
     ranked: list[tuple[int, str]] = []
     for name in _of_locale(entry, locale):
-        folded = " ".join(_words(name))
+        folded = " ".join(_words_of(name))
         if folded.startswith(wanted):
             ranked.append((0, name))
         elif f" {wanted}" in folded:
@@ -59,6 +60,12 @@ def _of_locale(entry: ModelEntry, locale: str) -> Sequence[str]:
 def _words(text: str) -> list[str]:
     bare = (c for c in unicodedata.normalize("NFKD", text) if unicodedata.category(c) != "Mn")
     return re.findall(r"\w+", "".join(bare).casefold())
+
+
+@cache
+def _words_of(name: str) -> list[str]:
+    """Of a name of the catalog: the same for every card. Prompts are not kept like this."""
+    return _words(name)
 
 
 def _forms(word: str) -> set[str]:

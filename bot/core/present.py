@@ -1,5 +1,6 @@
 """Present: a log entry becomes the Card that one person reads in their language."""
 
+from collections import Counter
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -33,21 +34,25 @@ class QueueView:
     worker_alive: bool
     """Some worker that serves the model has answered within two minutes."""
 
-    def __str__(self) -> str:
-        return f"{self.position} {'alive' if self.worker_alive else 'silent'}"
-
 
 def queue_view(session: Session, entry: LogEntry, now: datetime) -> QueueView:
-    position = log.position(session, entry.job_id)
-    serving = [
-        worker
-        for worker in places.live_workers(session, now, WORKER_SILENT_AFTER)
-        if entry.request.model in worker.models
-    ]
-    mean = usage.mean_device_seconds(session, entry.request.model)
-    estimate = mean * position / len(serving) if mean is not None and serving else None
-    silent = not serving and now - entry.created_at > WORKER_SILENT_AFTER
+    position, model = log.position(session, entry.job_id), entry.request.model
+    serving = served_models(session, now)[model]
+    mean = usage.mean_device_seconds(session, model)
+    estimate = mean * position / serving if mean is not None and serving else None
+    silent = is_silent(bool(serving), entry.created_at, now)
     return QueueView(position=position, estimate_seconds=estimate, worker_alive=not silent)
+
+
+def served_models(session: Session, now: datetime) -> Counter[str]:
+    """Models, and how many workers that serve each have answered of late."""
+    workers = places.live_workers(session, now, WORKER_SILENT_AFTER)
+    return Counter(model for worker in workers for model in worker.models)
+
+
+def is_silent(served: bool, created_at: datetime, now: datetime) -> bool:
+    """Whether a job has waited so long for a worker that its person should know."""
+    return not served and now - created_at > WORKER_SILENT_AFTER
 
 
 def present(entry: LogEntry, queue: QueueView | None, hint: str = "") -> Card:

@@ -1,13 +1,14 @@
 """Every figure of speed, each beside a baseline of the same run: `python -m tests.bench`.
 
 Prints a table and writes it as JSON. Servers are those that the tests use, by the same variables;
-what needs one that is not named is left out, and said so. `--only` picks parts, `--rows` makes the
-log smaller than the million that is promised.
+what needs one that is not named is left out, and said so. `--only` picks a part, and may be given
+several times; `--rows` makes the log smaller than the million that is promised.
 """
 
 import asyncio
 import json
 import os
+import statistics
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -19,8 +20,11 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import acknowledge, handoff, line, million, path
-from tests.bench.figures import Figure
+from storage import migrate
+from storage.database import connect
+from tests.bench import acknowledge, handoff, line, million, path, slack
+from tests.bench.figures import Figure, p99
+from tests.fakes.slack_client import FakeSlack
 
 SERVERS = {
     name: os.environ[variable]
@@ -37,24 +41,44 @@ def collected(figures: AsyncIterator[Figure]) -> list[Figure]:
     return asyncio.run(collect())
 
 
+def slack_figures(folder: Path) -> Iterator[Figure]:
+    database = connect(slack.bench_settings().model_copy(update={"data_folder": folder}))
+    migrate.upgrade(database)
+    database.close()
+    with FakeSlack() as fake:
+        found = asyncio.run(slack.measure(fake, folder))
+    ours, bare = found["easel"], found["bare"]
+    what, note = f"Slack: {slack.AT_ONCE} commands at once", "baseline: Bolt that only acknowledges"
+    yield Figure(f"{what}, median", statistics.median(ours), statistics.median(bare), None, note)
+    yield Figure(f"{what}, p99", p99(ours), p99(bare), slack.P99_SECONDS, note)
+    ratio = p99(ours) / p99(bare)
+    yield Figure(f"{what}, p99 ÷ bare Bolt's", ratio, 1.0, slack.RATIO, unit="×")
+
+
 PARTS: dict[str, Part] = {
     "line": lambda folder, _: line.figures(folder),
-    "path": lambda folder, _: iter(collected(path.figures(folder, SERVERS))),
+    "path": lambda folder, _: iter(collected(path.path_figures(folder, SERVERS))),
+    "gaps": lambda folder, _: iter(collected(path.gap_figures(folder, SERVERS))),
+    "fairness": lambda folder, _: iter(collected(path.fairness_figures(folder, SERVERS))),
     "acknowledge": lambda folder, _: acknowledge.figures(folder),
+    "slack": lambda folder, _: slack_figures(folder),
     "handoff": lambda folder, _: handoff.figures(folder, SERVERS["redis"]),
-    "log": lambda folder, rows: million.figures(rows, folder, SERVERS.get("postgres", "")),
+    "sqlite": lambda folder, rows: million.on_sqlite(rows, folder),
+    "postgres": lambda _, rows: million.on_postgres(rows, SERVERS["postgres"]),
 }
-NEEDS = {"handoff": "redis"}
+"""`sqlite` and `postgres` are the log of a million requests."""
+NEEDS = {"handoff": "redis", "postgres": "postgres"}
 
 
 def table(figures: list[Figure]) -> Table:
-    shown = Table("figure", "value", "baseline", "aim", "", "note", box=None)
+    shown = Table("figure", "value", "baseline", "ratio", "aim", "", "note", box=None)
     words = {True: "met", False: "[red]missed[/red]", None: ""}
     for figure in figures:
-        values = (figure.value, figure.baseline, figure.aim)
-        shown.add_row(
-            figure.name, *(_words(v, figure.unit) for v in values), words[figure.met], figure.note
+        value, baseline, aim = (
+            _words(v, figure.unit) for v in (figure.value, figure.baseline, figure.aim)
         )
+        ratio = f"{figure.value / figure.baseline:.2f}"
+        shown.add_row(figure.name, value, baseline, ratio, aim, words[figure.met], figure.note)
     return shown
 
 
@@ -83,8 +107,9 @@ def main(
                 found.append(figure)
                 print(f"{figure.name}: {_words(figure.value, figure.unit)}", file=sys.stderr)
     loads = {"before": before, "after": os.getloadavg(), "cores": os.cpu_count()}
-    Console().print(table(found))
-    Console().print(f"load of the machine: {loads}")
+    console = Console(width=180)  # Also where no terminal says how wide it is.
+    console.print(table(found))
+    console.print(f"load of the machine: {loads}")
     output.write_text(json.dumps({"load": loads, "figures": [_plain(f) for f in found]}, indent=1))
 
 

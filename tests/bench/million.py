@@ -262,14 +262,13 @@ def _prompts(database: Database, rng: random.Random, count: int) -> list[str]:
         return rng.sample(session.scalars(newest).all(), count)
 
 
-def figures(count: int, folder: Path, postgres_url: str) -> Iterator[Figure]:
-    sqlite = Database(f"sqlite:///{folder / 'million.db'}")
-    yield from _of(sqlite, "SQLite", count)
-    for file in folder.glob("million.db*"):
-        file.unlink()
-    if postgres_url:
-        with postgres(postgres_url) as url:
-            yield from _of(Database(url), "PostgreSQL", count)
+def on_sqlite(count: int, folder: Path) -> Iterator[Figure]:
+    return _of(Database(f"sqlite:///{folder / 'million.db'}"), "SQLite", count)
+
+
+def on_postgres(count: int, server_url: str) -> Iterator[Figure]:
+    with postgres(server_url) as url:
+        yield from _of(Database(url), "PostgreSQL", count)
 
 
 def _of(database: Database, name: str, count: int) -> Iterator[Figure]:

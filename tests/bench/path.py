@@ -183,42 +183,55 @@ def _from(house: House, server: str) -> Any:
     return replace(raw, place=place, requester=person)
 
 
-async def figures(folder: Path, servers: Mapping[str, str]) -> AsyncIterator[Figure]:
-    """`servers`: URLs of PostgreSQL, Redis and RabbitMQ by name, of those that there are."""
-    ways = [("embedded", {}, 0.060, None, None, None)]
+NOTE = f"baseline: the bare call of {COST_SECONDS * 1e3:.0f} ms"
+Ways = Mapping[str, Mapping[str, Any]]
+
+
+@contextmanager
+def ways(servers: Mapping[str, str]) -> Iterator[Ways]:
+    """Settings by the broker's name. `servers`: URLs of PostgreSQL, Redis and RabbitMQ, of those
+    that there are; a broker of its own comes with PostgreSQL."""
     with ExitStack() as stack:
+        found: dict[str, Mapping[str, Any]] = {"embedded": {}}
         if "postgres" in servers:
             url = stack.enter_context(million.postgres(servers["postgres"]))
-            brokers = {name: servers[name] for name in ("redis", "rabbitmq") if name in servers}
-            for name, broker in brokers.items():
-                ways.append(
-                    (name, {"database_url": url, "broker_url": broker}, 0.030, 0.100, 0.005, 0.100)
-                )
-        for name, settings, median, worst, gap, longest in ways:
-            bench = Bench(folder / name, COST_SECONDS, settings)
-            added, bare = await whole_path(bench)
-            base = statistics.median(bare)
-            note = f"baseline: the bare call of {COST_SECONDS * 1e3:.0f} ms"
-            yield Figure(
-                f"{name}: whole path less the call, median",
-                statistics.median(added),
-                base,
-                median,
-                note,
-            )
-            yield Figure(f"{name}: whole path less the call, p99", p99(added), base, worst, note)
+            for name in ("redis", "rabbitmq"):
+                if name in servers:
+                    found[name] = {"database_url": url, "broker_url": servers[name]}
+        yield found
+
+
+async def path_figures(folder: Path, servers: Mapping[str, str]) -> AsyncIterator[Figure]:
+    with ways(servers) as found:
+        for name, settings in found.items():
+            added, bare = await whole_path(Bench(folder / name, COST_SECONDS, settings))
+            base, what = statistics.median(bare), f"{name}: whole path less the call"
+            median, worst = (0.060, None) if name == "embedded" else (0.030, 0.100)
+            yield Figure(f"{what}, median", statistics.median(added), base, median, NOTE)
+            yield Figure(f"{what}, p99", p99(added), base, worst, NOTE)
+
+
+async def gap_figures(folder: Path, servers: Mapping[str, str]) -> AsyncIterator[Figure]:
+    with ways(servers) as found:
+        for name, settings in found.items():
+            median, worst = (None, None) if name == "embedded" else (0.005, 0.100)
             for hands in (1, 2):
-                folder_ = folder / f"{name}-gaps{hands}"
-                between = await gaps(Bench(folder_, COST_SECONDS, settings, hands))
-                what = f"{name}: gap between jobs, {hands} in hand"
-                yield Figure(f"{what}, median", statistics.median(between), base, gap, note)
-                yield Figure(f"{what}, worst", max(between), base, longest, note)
-        name, settings = ways[-1][:2] if len(ways) == 1 else ways[1][:2]
-        waited, each = await fairness(Bench(folder / "fair", FAIR_COST_SECONDS, settings))
-        yield Figure(
-            f"{name}: 1 request beside {CROWD} of another server, until it starts",
-            waited,
-            each,
-            2 * each,
-            "baseline: the time of one job; aim: two of them",
-        )
+                bench = Bench(folder / f"{name}{hands}", COST_SECONDS, settings, hands)
+                between, what = await gaps(bench), f"{name}: gap between jobs, {hands} in hand"
+                yield Figure(
+                    f"{what}, median", statistics.median(between), COST_SECONDS, median, NOTE
+                )
+                yield Figure(f"{what}, worst", max(between), COST_SECONDS, worst, NOTE)
+
+
+async def fairness_figures(folder: Path, servers: Mapping[str, str]) -> AsyncIterator[Figure]:
+    with ways(servers) as found:
+        for name, settings in found.items():
+            waited, each = await fairness(Bench(folder / name, FAIR_COST_SECONDS, settings))
+            yield Figure(
+                f"{name}: 1 request beside {CROWD} of another server, until it starts",
+                waited,
+                each,
+                2 * each,
+                "baseline: the time of one job; aim: two of them",
+            )

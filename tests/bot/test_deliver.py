@@ -9,6 +9,7 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
+from sqlalchemy import event
 
 from bot.compose import build_line
 from bot.core.line import Line
@@ -234,6 +235,20 @@ async def test_the_queue_moves_up_on_the_cards(office: Office) -> None:
     await office.deliverer.refresh_waiting()
     await office.deliver()
     assert "2" in [card.text for card in office.chat.shown if card.job_id == third][-1]
+
+
+async def test_a_look_at_the_queue_costs_the_same_however_long_it_is(office: Office) -> None:
+    engine, counts = office.line.database.engine, []
+    asked: list[str] = []
+    event.listen(engine, "before_cursor_execute", lambda _c, _k, sql, *_: asked.append(sql))
+    for _ in range(2):
+        for _ in range(4):
+            office.job()
+        await office.deliverer.refresh_waiting()
+        asked.clear()
+        await office.deliverer.refresh_waiting()
+        counts.append(len(asked))
+    assert counts[0] == counts[1]
 
 
 async def test_silent_workers_are_admitted_after_two_minutes(office: Office) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from storage import log, review
 from storage.database import Database
-from storage.domain import ReviewKind
+from storage.domain import Platform, ReviewKind
 from tests.fakes.nouns import FakeClock, a_request, recorded
 
 
@@ -63,3 +63,6 @@ def test_reported_ones(database: Database, clock: FakeClock, ids: list[UUID]) ->
 def test_position_counts_who_is_before(database: Database, ids: list[UUID]) -> None:
     with database.read() as session:
         assert [log.position(session, job) for job in ids] == [1, 2, 3, 4, 5]
+        there = {job.job_id: job.position for job in log.waiting(session, Platform.DISCORD)}
+        assert there == {job: place for place, job in enumerate(ids, 1)}
+        assert log.waiting(session, Platform.SLACK) == []

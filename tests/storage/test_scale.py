@@ -125,14 +125,14 @@ PERSON = (Platform.DISCORD, "u1")
 QUERIES: dict[str, Callable[[Session], object]] = {
     "known": lambda s: jobs.known(s, an_event(), "press", NOON),
     "queue length": log.queue_length,
-    "open jobs": lambda s: usage.open_jobs(s, *PERSON),
+    "open jobs": lambda s: usage.open_counts(s, *PERSON),
     "today": lambda s: usage.today(s, *PERSON, NOON),
     "mean": lambda s: usage.mean_device_seconds(s, "builtin"),
     "recent": lambda s: usage.recent(s, *PERSON, 5),
     "position": lambda s: log.position(
         s, s.scalars(select(JobRow.id).where(is_open()).limit(1)).one()
     ),
-    "waiting": lambda s: log.waiting_jobs(s, "discord"),
+    "waiting": lambda s: log.waiting(s, "discord"),
     "due": lambda s: deliveries.any_due(s, Platform.DISCORD, NOON),
     "claim": claimed,
     "finish": finished,
