@@ -15,6 +15,7 @@ from storage import migrate
 from storage.database import Database
 from storage.settings import Settings
 from tests.fakes.nouns import FakeClock
+from tests.servers import needs_postgres
 
 SERVERS = {
     "EASEL_TEST_POSTGRES_URL": "storage on PostgreSQL",
@@ -24,15 +25,31 @@ SERVERS = {
     "EASEL_TEST_CHROMIUM": "the demo page in a browser",
 }
 
-_PROCESS = os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")
-if redis := os.environ.get("EASEL_TEST_REDIS_URL"):
-    # Tests in several processes: each in a Redis database of its own.
-    server = make_url(redis)
-    number = int(server.database or 0) - int(_PROCESS)
-    os.environ["EASEL_TEST_REDIS_URL"] = server.set(database=str(number)).render_as_string(False)
+SLOWEST = (
+    "tests/chaos/test_workers.py",
+    "tests/storage/test_machine.py",
+    "tests/simulation/test_simulation.py",
+    "tests/line/test_crashes.py",
+    "tests/chaos/test_outages.py",
+    "tests/chaos/test_slack.py",
+    "tests/hostile/test_canary.py",
+    "tests/storage/test_scale.py",
+    "tests/hostile/test_secrets.py",
+    "tests/line/test_servers.py",
+    "tests/line/test_upgrade.py",
+    "tests/chaos/test_kills.py",
+    "tests/chaos/test_discord.py",
+    "tests/bot/slack/test_show.py",
+)
+"""Files of a minute and more begin first, so that the run does not end with one of them alone.
+Those with tests on RabbitMQ wait for each other, so that others stand between them."""
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """xdist keeps this order of files with --no-loadscope-reorder."""
+    place = {name: number for number, name in enumerate(SLOWEST)}
+    items.sort(key=lambda item: place.get(item.nodeid.partition("::")[0], len(SLOWEST)))
     for item in items:
         if "rabbitmq" in item.name:
             item.add_marker(pytest.mark.timeout(1800))
@@ -95,17 +112,7 @@ def empty_postgres_url(postgres_url: str) -> str:
     return postgres_url
 
 
-@pytest.fixture(
-    params=[
-        "sqlite",
-        pytest.param(
-            "postgres",
-            marks=pytest.mark.skipif(
-                not _env("EASEL_TEST_POSTGRES_URL"), reason="EASEL_TEST_POSTGRES_URL is not set"
-            ),
-        ),
-    ]
-)
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=needs_postgres)])
 def database(
     request: pytest.FixtureRequest, tmp_path: Path, clock: FakeClock
 ) -> Iterator[Database]:

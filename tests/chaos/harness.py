@@ -12,7 +12,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-import pytest
 from redis import Redis
 
 from bot.compose import build_line
@@ -210,27 +209,3 @@ class Site:
             process.kill()
         self.line.doorbell.close()
         self.line.database.close()
-
-
-def _server(name: str, *variables: str) -> Any:
-    missing = [variable for variable in variables if not os.environ.get(variable)]
-    skip = pytest.mark.skipif(bool(missing), reason=f"{', '.join(missing)} not set")
-    return pytest.param(variables, id=name, marks=skip)
-
-
-SERVERS = [
-    pytest.param((), id="embedded"),
-    _server("postgres-redis", "EASEL_TEST_POSTGRES_URL", "EASEL_TEST_REDIS_URL"),
-    _server("postgres-rabbitmq", "EASEL_TEST_POSTGRES_URL", "EASEL_TEST_RABBITMQ_URL"),
-]
-"""For `parametrize`: which variables of the environment name the servers."""
-
-
-def server_settings(request: pytest.FixtureRequest, servers: tuple[str, ...]) -> dict[str, str]:
-    """Settings for one of SERVERS; the database is empty and of this run's own."""
-    if not servers:
-        return {}
-    return {
-        "database_url": request.getfixturevalue("empty_postgres_url"),
-        "broker_url": os.environ[servers[1]],
-    }

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Coroutine
-from contextlib import suppress
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -23,27 +23,30 @@ class Proxy:
         self._thread = threading.Thread(target=self._loop.run_forever, name=f"proxy of {url}")
         self._thread.start()
         self._port = 0
-        self.back()
+        self._run(self._listen())
         at = parts.netloc.rpartition("@")[0]
         host = f"127.0.0.1:{self._port}"
         self.url = urlunsplit(parts._replace(netloc=f"{at}@{host}" if at else host))
 
-    def gone(self) -> None:
+    @contextmanager
+    def gone(self) -> Iterator[None]:
         """Connections are cut, new ones refused."""
         self._run(self._close())
+        try:
+            yield
+        finally:
+            self._run(self._listen())
 
-    def back(self) -> None:
-        self._run(self._listen())
-
-    def silent(self) -> None:
+    @contextmanager
+    def silent(self) -> Iterator[None]:
         """Nothing is cut, and nothing answers."""
         self._loop.call_soon_threadsafe(self._flows.clear)
-
-    def talking(self) -> None:
-        self._loop.call_soon_threadsafe(self._flows.set)
+        try:
+            yield
+        finally:
+            self._loop.call_soon_threadsafe(self._flows.set)
 
     def close(self) -> None:
-        self.talking()
         self._run(self._end())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()

@@ -12,8 +12,9 @@ import pytest
 
 from storage.domain import JobState
 from tests.chaos.chat import Chat
-from tests.chaos.harness import SCALE, SEED, SERVERS, Site, server_settings
+from tests.chaos.harness import SCALE, SEED, Site
 from tests.fakes.discord_client import FakeDiscord
+from tests.servers import EMBEDDED, ON_SERVERS, server_settings
 
 LONGEST_PAUSE_SECONDS = 0.5
 MOMENTS = (None, JobState.WAITING, JobState.RUNNING, JobState.MADE)
@@ -21,16 +22,16 @@ MOMENTS = (None, JobState.WAITING, JobState.RUNNING, JobState.MADE)
 
 
 @pytest.mark.timeout(120 + 30 * SCALE)
-@pytest.mark.parametrize("servers", SERVERS)
+@pytest.mark.parametrize("broker_url", [EMBEDDED, *ON_SERVERS])
 def test_nothing_is_lost_and_nothing_shown_twice(
     tmp_path: Path,
     request: pytest.FixtureRequest,
     discord: FakeDiscord,
-    servers: tuple[str, ...],
+    broker_url: str,
 ) -> None:
     dice = random.Random(SEED)
     # Nobody gives up a job here because its worker was killed three times.
-    settings = server_settings(request, servers) | {"max_attempts": 1000, "queue_limit": 10_000}
+    settings = server_settings(request, broker_url) | {"max_attempts": 1000, "queue_limit": 10_000}
     with Site(tmp_path, discord=discord, **settings) as site:
         chat = Chat(site, discord)
         bot = site.bot()

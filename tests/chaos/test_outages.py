@@ -23,10 +23,10 @@ from bot.deliver import PictureReader, Shown
 from storage.database import BUSY_TIMEOUT_MS
 from storage.domain import Card, Delivery, JobState, RawCommand
 from storage.tables import JobRow
-from tests.chaos.conftest import SERVERS
 from tests.chaos.proxy import Proxy
 from tests.chaos.workshop import OUTAGE_SECONDS, Workshop, times, until
 from tests.fakes.house import Wall
+from tests.servers import ON_SERVERS
 
 Outage = Callable[[], AbstractContextManager[None]]
 STATIONS = ("submit", "claim", "drawing", "finish", "show")
@@ -75,24 +75,6 @@ def servers(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Servers]
     servers = Servers(tmp_path, request.getfixturevalue("empty_postgres_url"), request.param)
     yield servers
     servers.close()
-
-
-@contextmanager
-def gone(server: Proxy) -> Iterator[None]:
-    server.gone()
-    try:
-        yield
-    finally:
-        server.back()
-
-
-@contextmanager
-def silent(server: Proxy) -> Iterator[None]:
-    server.silent()
-    try:
-        yield
-    finally:
-        server.talking()
 
 
 async def through(shop: Workshop, station: str, outage: Outage, seconds: float, turn: int) -> UUID:
@@ -144,13 +126,13 @@ def check(shop: Workshop, job: UUID) -> None:
     assert len(first) == len(entry.pictures) == 1
 
 
-@pytest.mark.parametrize("servers", SERVERS, indirect=True)
+@pytest.mark.parametrize("servers", ON_SERVERS, indirect=True)
 async def test_the_broker_goes_away(servers: Servers) -> None:
     shop = servers.shop
     async with shop.serving(), shop.supervised() as workers:
         await shop.shown(await shop.submit("a cat"))
         for turn, station in enumerate(STATIONS):
-            job = await through(shop, station, lambda: gone(servers.broker), OUTAGE_SECONDS, turn)
+            job = await through(shop, station, servers.broker.gone, OUTAGE_SECONDS, turn)
             await shop.shown(job)
             check(shop, job)
             assert len(shop.wall.pictures[job]) == 1
@@ -158,26 +140,26 @@ async def test_the_broker_goes_away(servers: Servers) -> None:
         assert [worker.exitcode for worker in workers] == [None]
 
 
-@pytest.mark.parametrize("servers", SERVERS, indirect=True)
+@pytest.mark.parametrize("servers", ON_SERVERS, indirect=True)
 async def test_a_broker_that_falls_silent_keeps_nobody(servers: Servers) -> None:
     """Its connections stay open, as when its machine loses power."""
     shop = servers.shop
     async with shop.serving(), shop.supervised():
         await shop.shown(await shop.submit("a cat"))
-        with silent(servers.broker):
+        with servers.broker.silent():
             asked = [await shop.submit(f"a cat --seed {seed} --steps 3") for seed in (2, 3)]
         for job in asked:
             await shop.shown(job)
             check(shop, job)
 
 
-@pytest.mark.parametrize("servers", SERVERS[:1], indirect=True)
+@pytest.mark.parametrize("servers", ON_SERVERS[:1], indirect=True)
 async def test_the_database_goes_away(servers: Servers) -> None:
     shop = servers.shop
     async with shop.serving(), shop.supervised() as workers:
         await shop.shown(await shop.submit("a cat"))
         for turn, station in enumerate(STATIONS):
-            job = await through(shop, station, lambda: gone(servers.database), OUTAGE_SECONDS, turn)
+            job = await through(shop, station, servers.database.gone, OUTAGE_SECONDS, turn)
             await shop.shown(job)
             check(shop, job)
         assert [worker.exitcode for worker in workers] == [None]
@@ -188,7 +170,7 @@ def jobs(shop: Workshop) -> int:
     return shop.look(lambda session: session.scalar(select(func.count()).select_from(JobRow)) or 0)
 
 
-@pytest.mark.parametrize("servers", SERVERS[:1], indirect=True)
+@pytest.mark.parametrize("servers", ON_SERVERS[:1], indirect=True)
 async def test_a_commit_that_is_cut_off_is_asked_again(servers: Servers) -> None:
     """Nobody knows whether it was written; the same event again makes no second job."""
     shop, chance = servers.shop, random.Random(1)
@@ -197,7 +179,7 @@ async def test_a_commit_that_is_cut_off_is_asked_again(servers: Servers) -> None
         raw = shop.heard(f"a cat --seed {turn}")
         asking = asyncio.create_task(insist(shop, raw))
         await asyncio.sleep(chance.uniform(0, 0.05))
-        with gone(servers.database):
+        with servers.database.gone():
             await asyncio.sleep(0.1)
         job = await asking
         assert await insist(shop, raw) == job

@@ -19,9 +19,9 @@ import pytest
 
 from storage.domain import JobState
 from storage.domain.job import FailureReason
-from tests.chaos.conftest import EMBEDDED, SERVERS
 from tests.chaos.gates import Fault
 from tests.chaos.workshop import Workshop, process_of, times, until
+from tests.servers import EMBEDDED, ON_SERVERS
 
 STOPS = times(5)
 STATIONS = (
@@ -37,7 +37,7 @@ OUT_OF_MEMORY_ERRORS = times(10)
 
 pytestmark = pytest.mark.timeout(400)
 
-on_all_parts = pytest.mark.parametrize("shop", [EMBEDDED, *SERVERS], indirect=True)
+on_all_parts = pytest.mark.parametrize("shop", [EMBEDDED, *ON_SERVERS], indirect=True)
 
 
 def asked(seed: int, steps: int = 3) -> str:

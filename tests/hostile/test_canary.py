@@ -1,7 +1,6 @@
 """What people type is in the database and in the chat, and nowhere else; `forget` ends that."""
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,22 +10,14 @@ import pytest
 
 from tests.hostile.journey import CANARY
 from tests.hostile.measuring import ROOT
+from tests.servers import EMBEDDED, ON_SERVERS, server_settings
 
 pytestmark = pytest.mark.timeout(1200)
 
 
-def server(name: str) -> object:
-    wanted = ("EASEL_TEST_POSTGRES_URL", f"EASEL_TEST_{name.upper()}_URL")
-    missing = [variable for variable in wanted if not os.environ.get(variable)]
-    skip = pytest.mark.skipif(bool(missing), reason=f"{', '.join(missing)} not set")
-    return pytest.param(os.environ.get(wanted[1], ""), id=name, marks=skip)
-
-
-@pytest.mark.parametrize(
-    "broker_url", [pytest.param("", id="embedded"), server("redis"), server("rabbitmq")]
-)
+@pytest.mark.parametrize("broker_url", [EMBEDDED, *ON_SERVERS])
 def test_a_canary(tmp_path: Path, request: pytest.FixtureRequest, broker_url: str) -> None:
-    database_url = request.getfixturevalue("empty_postgres_url") if broker_url else ""
+    database_url = server_settings(request, broker_url).get("database_url", "")
     told = tmp_path / "told"
     journey = (sys.executable, "-m", "tests.hostile.journey", str(tmp_path))
     with (tmp_path / "chat log").open("wb") as chat_log:

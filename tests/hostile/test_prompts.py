@@ -3,19 +3,12 @@
 import pytest
 
 from bot.i18n import LOCALES, say
-from tests.hostile.measuring import CLEAR, MAX_MIB, MAX_SECONDS, Result, in_a_child
+from tests.hostile.conftest import MEASURED
+from tests.hostile.measuring import MAX_MIB, MAX_SECONDS, Result
 from tests.hostile.prompts import PROMPTS
 
-pytestmark = [
-    pytest.mark.skipif(not CLEAR.exists(), reason="memory is measured as Linux tells it, in /proc"),
-    pytest.mark.timeout(600),
-]
+pytestmark = MEASURED
 ELLIPSIS = "…"
-
-
-@pytest.fixture(scope="module")
-def results() -> dict[str, Result]:
-    return in_a_child("tests.hostile.prompts")
 
 
 @pytest.mark.parametrize("number", range(len(PROMPTS)))

@@ -1,6 +1,5 @@
 """The same line with the servers of many machines in place of the embedded parts."""
 
-import os
 from pathlib import Path
 
 import pytest
@@ -8,21 +7,14 @@ import pytest
 from storage.domain import JobState
 from tests.fakes.house import House
 from tests.line.test_crashes import LONG, in_mid_step
+from tests.servers import ON_SERVERS, server_settings
 
 
-def server(name: str) -> object:
-    wanted = ("EASEL_TEST_POSTGRES_URL", f"EASEL_TEST_{name.upper()}_URL")
-    missing = [variable for variable in wanted if not os.environ.get(variable)]
-    skip = pytest.mark.skipif(bool(missing), reason=f"{', '.join(missing)} not set")
-    return pytest.param(os.environ.get(wanted[1], ""), id=name, marks=skip)
-
-
-@pytest.mark.parametrize("broker_url", [server("redis"), server("rabbitmq")])
+@pytest.mark.parametrize("broker_url", ON_SERVERS)
 async def test_a_killed_worker_on_postgresql(
     tmp_path: Path, request: pytest.FixtureRequest, broker_url: str
 ) -> None:
-    database_url = request.getfixturevalue("empty_postgres_url")
-    house = House(tmp_path, database_url=database_url, broker_url=broker_url)
+    house = House(tmp_path, **server_settings(request, broker_url))
     with house.worker() as first:
         assert (await house.ask("a cat")).state is JobState.MADE
         job = await house.submit(LONG)

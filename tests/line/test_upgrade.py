@@ -10,9 +10,9 @@ from alembic.config import Config
 
 from storage import migrate
 from storage.domain import JobState
-from tests.conftest import _env
 from tests.fakes.house import House
 from tests.line.test_crashes import LONG, in_mid_step
+from tests.servers import needs_postgres
 
 ADDITIVE = """
 import sqlalchemy as sa
@@ -43,18 +43,7 @@ def with_one_more(folder: Path, config: Callable[..., Config]) -> Callable[..., 
     return extended
 
 
-@pytest.mark.parametrize(
-    "kind",
-    [
-        "sqlite",
-        pytest.param(
-            "postgres",
-            marks=pytest.mark.skipif(
-                not _env("EASEL_TEST_POSTGRES_URL"), reason="EASEL_TEST_POSTGRES_URL is not set"
-            ),
-        ),
-    ],
-)
+@pytest.mark.parametrize("kind", ["sqlite", pytest.param("postgres", marks=needs_postgres)])
 async def test_a_worker_that_draws_meanwhile(
     tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:

@@ -26,7 +26,7 @@ class Process:
 
     def __init__(self, loop: VirtualLoop, name: str) -> None:
         self.loop, self.name = loop, name
-        self.stopped = False
+        self.stopped = self.dead = False
         self._kept: list[tuple[Callable[..., object], tuple[Any, ...], contextvars.Context]] = []
         self._tasks: list[asyncio.Task[Any]] = []
 
@@ -44,7 +44,18 @@ class Process:
     def stop(self) -> None:
         self.stopped = True
 
+    def pause(self, seconds: float) -> None:
+        self.stop()
+        # In no process's name: what a stopped one is about to do is kept, this too.
+        self.loop.call_later(seconds, self.go_on, context=contextvars.Context())
+
+    def kill(self) -> None:
+        self.stop()
+        self.dead = True
+
     def go_on(self) -> None:
+        if self.dead:
+            return
         self.stopped, kept, self._kept = False, self._kept, []
         for callback, args, context in kept:
             self.loop.call_soon(callback, *args, context=context)
@@ -62,6 +73,7 @@ class Process:
 
     async def bury(self) -> None:
         """Let what is left of it unwind, when nothing that it does matters any more."""
+        self.dead = False
         self.go_on()
         for task in self._tasks:
             task.cancel()

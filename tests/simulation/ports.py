@@ -21,7 +21,7 @@ from sqlalchemy.util import await_only
 from bot.deliver import Gone, PictureReader, RetryLater, Shown
 from storage.database import Database
 from storage.domain import Card, Delivery, Platform
-from tests.simulation.loop import VirtualLoop
+from tests.simulation.loop import VirtualLoop, this_process
 
 START = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 TOKEN_SECONDS = 20.0
@@ -36,6 +36,13 @@ class Faults:
 
     def happens(self, probability: float) -> bool:
         return self.on and self.random.random() < probability
+
+    async def late(self, probability: float) -> None:
+        """Between two acts that belong together: at times whoever does them is stopped there, for
+        longer than its lease."""
+        if self.happens(probability):
+            this_process().pause(self.random.uniform(7.0, 30.0))
+            await asyncio.sleep(0)
 
 
 class Clock:
@@ -208,8 +215,10 @@ class Chat:
             raise RetryLater
         if self._faults.happens(0.01):
             raise ValueError("a defect in the adapter")
+        await self._faults.late(0.04)
         answer = act()
         await asyncio.sleep(self._loop.latency())
+        await self._faults.late(0.04)
         if self._faults.happens(0.05):
             raise RetryLater
         return answer

@@ -6,9 +6,9 @@ import pytest
 from tests.simulation.conftest import Simulate
 
 SEEDS = {
-    1: "an event heard again failed; a 502 counted as shown; a job was tried for ever",
-    7: "the reaper did not ring for a job whose ring was lost",
-    8: "a message that a moderator took down stayed",
+    2: "what was shown too late counted as the newest",
+    6: "a message was taken down, and shown again by one who came too late",
+    27: "the result of a worker that came too late was written",
 }
 
 

@@ -1,8 +1,9 @@
 """Bots, workers and people in one event loop, driven by one seed: the real line, deliverer,
 reaper, worker, heart and storage between simulated ports.
 
-Faults and crashes come for a while; then one bot and one worker go on in peace, and the promises of
-Easel's design must hold: see `Town.promises`.
+Faults and crashes come for a while; then one bot and one worker go on in peace, the others come
+back for a moment with what they had in hand, and the promises of Easel's design must hold: see
+`Town.promises`.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import asyncio
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from random import Random
 from types import SimpleNamespace
 from typing import Any
@@ -19,8 +21,9 @@ from uuid import UUID
 import pytest
 import tenacity.nap
 import torch
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, and_, or_, select
 from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session
 from sqlalchemy.util import await_only
 
 import bot.deliver
@@ -28,6 +31,7 @@ import generation.engine
 import generation.heart
 import generation.worker
 import storage.doorbell
+import storage.jobs
 from bot.core import steer
 from bot.core.line import Line
 from bot.core.textcheck import TextRules
@@ -43,8 +47,10 @@ from storage.domain import (
     Complaint,
     Decision,
     EventKey,
+    GenerationJob,
     ImageRequest,
     JobState,
+    Outcome,
     Place,
     Platform,
     RawCommand,
@@ -54,18 +60,34 @@ from storage.domain import (
 from storage.domain.job import FailureReason, Phase
 from storage.log import LogEntry
 from storage.settings import Settings
-from storage.tables import DeliveryRow, JobRow, PictureRow, RequestRow, UsageRow
+from storage.tables import DeliveryRow, JobRow, PictureRow, RequestRow, UsageRow, is_open
 from tests.simulation.loop import Process, VirtualLoop, this_process
 from tests.simulation.ports import Blobs, Broker, Chat, Clock, Faults, FaultyDatabase
 
 STORM_SECONDS = 18.0
+LATEST_SECONDS = 18.0
+"""How long after the storm the last of those come back who were away."""
 CALM_LOOKS = 300
 DISCORD = Platform.DISCORD
 PEOPLE = ("alice", "bob", "carol")
 EVERYTHING = {
     *("made", "cancelled", "failed", "another attempt", "crashed too often"),
-    *("taken down", "gone", "direct message"),
+    *("taken down", "gone", "direct message", "late result"),
 }
+UNSETTLED = (
+    select(JobRow.id)
+    .join(DeliveryRow, DeliveryRow.job_id == JobRow.id)
+    .where(
+        or_(
+            is_open(),
+            and_(
+                DeliveryRow.gone.is_(None),
+                DeliveryRow.shown_revision < DeliveryRow.desired_revision,
+            ),
+        )
+    )
+)
+FINISH = storage.jobs.finish
 POISON = "poison"
 """A prompt that ends the process of whoever draws it."""
 
@@ -237,11 +259,12 @@ class Town:
         patch.setattr(generation.heart, "threading", THREADING)
         patch.setattr(generation.worker, "threading", THREADING)
         patch.setattr(generation.worker, "encode_and_seal", self._seal)
+        patch.setattr(storage.jobs, "finish", self._finish)
         nap = SimpleNamespace(sleep=self._nap)
         patch.setattr(tenacity.nap, "time", nap)
         patch.setattr(storage.doorbell, "ring", self.broker.ring)
         patch.setattr(bot.deliver, "Changes", DeafChanges)
-        patch.setattr(bot.deliver, "POLL_SECONDS", 1.5)
+        patch.setattr(bot.deliver, "POLL_SECONDS", 2.0)
         patch.setattr(bot.deliver, "QUEUE_REFRESH_SECONDS", 10.0)
 
     def _nap(self, seconds: float) -> None:
@@ -253,9 +276,21 @@ class Town:
         """Different bytes each time, as a signature with a time in it makes them; at times so
         slow that others have the job meanwhile."""
         await_only(asyncio.sleep(self.random.choice((0.0, 0.0, 0.1, 3.0))))
+        await_only(self.faults.late(0.15))
         data = f"{image}|{this_process().name}|{self.random.random()}".encode()
         sha256 = hashlib.sha256(data).hexdigest()
         return Sealed(data=data, media_type="image/png", width=8, height=8, sha256=sha256)
+
+    def _finish(
+        self, session: Session, job: GenerationJob, outcome: Outcome, now: datetime
+    ) -> bool:
+        """Whose result was taken is seen at once: in the end it may have been taken down."""
+        written = FINISH(session, job, outcome, now)
+        newest = session.get_one(JobRow, job.id).attempt
+        if job.attempt.number != newest:
+            self.met.add("late result")
+            self.defects += ["zombies cannot write"] if written else []
+        return written
 
     async def _live(self) -> None:
         try:
@@ -271,18 +306,26 @@ class Town:
             self.start_worker()
         await asyncio.gather(self._people(), self._storm())
         self.faults.on = False
-        for process in (*self.bots, *self.workers, *self.leaving):
+        for process in (self.bots[0], self.workers[0]):
             process.go_on()
-        for process in (*self.bots[1:], *self.workers[1:]):
-            process.stop()
+        for process in (*self.bots[1:], *self.workers[1:], *self.leaving):
+            self._come_back_once(process)
+        await asyncio.sleep(LATEST_SECONDS + 2.0)
         for _ in range(CALM_LOOKS):
-            await asyncio.sleep(3.0)
             if self.settled():
                 break
+            await asyncio.sleep(3.0)
         self.promises()
         for process in (*self.bots, *self.workers, *self.leaving, *self.dead):
             self.defects += [e for e in process.errors() if not isinstance(e, OperationalError)]
         assert not self.defects, self.defects
+
+    def _come_back_once(self, process: Process) -> None:
+        """To do what it was about to do, which may be old by then. What it begins stays undone."""
+        process.stop()
+        late = self.random.uniform(6.0, LATEST_SECONDS)
+        self.loop.call_later(late, process.go_on)
+        self.loop.call_later(late + 2.0, process.stop)
 
     def _unexpected(self, _loop: object, context: dict[str, Any]) -> None:
         """What nobody waits for may fail as the database does, and in no other way."""
@@ -354,9 +397,9 @@ class Town:
 
     def kill(self, process: Process) -> None:
         """kill -9, and another in its place."""
-        if process in self.dead:
+        if process.dead:
             return
-        process.stop()
+        process.kill()
         self.dead.append(process)
         if process in self.bots:
             self.bots.remove(process)
@@ -378,9 +421,7 @@ class Town:
                 case "kill":
                     self.kill(process)
                 case "pause":
-                    process.stop()
-                    seconds = self.random.choice((1.0, 8.0, 20.0))
-                    self.loop.call_later(seconds, self._go_on, process)
+                    process.pause(self.random.choice((1.0, 8.0, 20.0)))
                 case "leave" if process in self.running:
                     self.running[process].draining.set()
                     self.workers.remove(process)
@@ -389,11 +430,7 @@ class Town:
                 case "flush":
                     self.broker.flush()
                 case "jump":
-                    self.random.choice(self.clocks).off_seconds += self.random.uniform(-20, 20)
-
-    def _go_on(self, process: Process) -> None:
-        if process not in self.dead:
-            process.go_on()
+                    self.random.choice(self.clocks).off_seconds += self.random.uniform(-13, 13)
 
     # People
 
@@ -472,14 +509,7 @@ class Town:
 
     def settled(self) -> bool:
         with self.parts.engine.connect() as connection:
-            states = connection.execute(select(JobRow.state)).scalars().all()
-            behind = connection.execute(
-                select(DeliveryRow.job_id).where(
-                    DeliveryRow.gone.is_(None),
-                    DeliveryRow.shown_revision < DeliveryRow.desired_revision,
-                )
-            ).all()
-        return not behind and all(JobState(state).finished for state in states)
+            return not connection.execute(UNSETTLED).first()
 
     def promises(self) -> None:
         assert self.settled(), "nothing is lost: all that was accepted ends, and is shown"

@@ -1,7 +1,6 @@
 """Two transactions at once on PostgreSQL, where a row that was read may change before it is
 written. SQLite lets one write after the other."""
 
-import os
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -17,10 +16,9 @@ from storage import forget, jobs, leases, log, migrate
 from storage.database import Database
 from storage.domain import GenerationJob, JobState, Platform
 from tests.fakes.nouns import FakeClock, made, recorded
+from tests.servers import needs_postgres
 
-pytestmark = pytest.mark.skipif(
-    not os.environ.get("EASEL_TEST_POSTGRES_URL"), reason="EASEL_TEST_POSTGRES_URL is not set"
-)
+pytestmark = needs_postgres
 T = TypeVar("T")
 LEASE = timedelta(seconds=10)
 

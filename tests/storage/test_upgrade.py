@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -11,12 +12,11 @@ from sqlalchemy.exc import OperationalError
 
 from storage import migrate
 from storage.database import Database
-from tests.conftest import _env
 from tests.fakes.nouns import FakeClock
+from tests.servers import needs_postgres
 
-needs_postgres = pytest.mark.skipif(
-    not _env("EASEL_TEST_POSTGRES_URL"), reason="EASEL_TEST_POSTGRES_URL is not set"
-)
+PATIENCE_SECONDS = 30.0
+"""Who waits longer for a lock would wait for ever; the test fails, and lets it go."""
 
 
 @pytest.fixture
@@ -41,8 +41,10 @@ def test_a_table_in_use_ends_the_migration_and_not_the_service(
     old: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(migrate, "LOCK_TIMEOUT_MS", 50)
-    with in_use(old, "requests"), pytest.raises(OperationalError, match="lock timeout"):
-        migrate.upgrade(old)
+    with ThreadPoolExecutor(1) as pool, in_use(old, "requests"):
+        upgrade = pool.submit(migrate.upgrade, old)
+        with pytest.raises(OperationalError, match="lock timeout"):
+            upgrade.result(PATIENCE_SECONDS)
     assert migrate.current(old) == "0001"
     migrate.upgrade(old)
     assert migrate.current(old) == migrate.newest()
@@ -53,10 +55,11 @@ def test_a_statement_that_never_ends_is_ended(
     old: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(migrate, "STATEMENT_TIMEOUT_MS", 50)
-    with old.engine.begin() as other:
+    with ThreadPoolExecutor(1) as pool, old.engine.begin() as other:
         other.execute(text("select pg_advisory_xact_lock(hashtext('easel-migrate'))"))
+        upgrade = pool.submit(migrate.upgrade, old)
         with pytest.raises(OperationalError, match="statement timeout"):
-            migrate.upgrade(old)
+            upgrade.result(PATIENCE_SECONDS)
     assert migrate.current(old) == "0001"
 
 
