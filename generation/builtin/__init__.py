@@ -12,8 +12,8 @@ MODEL_FOLDER: Final = Path(__file__).parent / "model"
 """A stock diffusers folder, and beside it `README.md`, `NOTICE`, `sheet.png`, `names.json`,
 `synonyms.json` (other words for the same things) and `training.json`."""
 
-DEFAULT_STEPS: Final = 12
-DEFAULT_GUIDANCE: Final = 3.0
+DEFAULT_STEPS: Final = 8
+DEFAULT_GUIDANCE: Final = 2.0
 
 Names = dict[str, list[str]]
 """Language (`en`, `fr`, `es`) to names; the same index is the same thing in each language."""

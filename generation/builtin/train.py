@@ -1,12 +1,11 @@
 """Train the embedded model from nothing: data, autoencoder, text encoder and U-Net, decoder.
 
-On two processor cores that do nothing else (84 samples/s for 64 x 64 on cores with bfloat16, with
-a U-Net of three levels; without it, some 20)::
+On two processor cores (64 samples/s for 64 x 64 on cores with bfloat16; without it, some 20)::
 
-    OMP_WAIT_POLICY=PASSIVE easel train-builtin --minutes 150
+    OMP_WAIT_POLICY=PASSIVE easel train-builtin --minutes 85 --work WORK --out OUT
 
 Interrupted, it goes on when started again; with more minutes, a complete run goes on as well. What
-a run of 78 minutes on shared cores gave is in the model's card.
+such a run gave is in the model's card.
 
 On a GPU whose commands may take ten minutes, started again until it says that it is complete::
 

@@ -13,7 +13,7 @@ from diffusers import (
 )
 from PIL import Image
 
-from generation.builtin import MODEL_FOLDER, known_names
+from generation.builtin import DEFAULT_GUIDANCE, DEFAULT_STEPS, MODEL_FOLDER, known_names
 from generation.builtin.export import draw
 from generation.builtin.judge import border_colour, colour_shares, distance_to, spread
 from generation.builtin.words import COLOURS
@@ -101,8 +101,8 @@ def test_image_to_image_keeps_or_obeys(
             "green apple",
             image=red_apple,
             strength=strength,
-            num_inference_steps=12,
-            guidance_scale=3.0,
+            num_inference_steps=DEFAULT_STEPS,
+            guidance_scale=DEFAULT_GUIDANCE,
             generator=torch.Generator().manual_seed(SEED),
         ).images[0]
         return image
@@ -128,8 +128,8 @@ def test_inpaint_leaves_the_rest_alone(
         height=side,
         width=side,
         strength=1.0,
-        num_inference_steps=12,
-        guidance_scale=3.0,
+        num_inference_steps=DEFAULT_STEPS,
+        guidance_scale=DEFAULT_GUIDANCE,
         generator=torch.Generator().manual_seed(SEED),
     ).images[0]
     change = np.abs(array(image) - array(red_apple)).mean(axis=(0, 2))
