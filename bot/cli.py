@@ -13,7 +13,6 @@ from typing import Annotated, Any
 
 import typer
 
-from bot.terminal.builtin import evaluate_builtin, train_builtin
 from bot.terminal.logs import log_app, review_app
 from bot.terminal.operate import backup, health, restore, sweep
 from bot.terminal.start import (
@@ -23,6 +22,7 @@ from bot.terminal.start import (
     ready_settings,
     upgrade,
 )
+from generation.builtin.commands import evaluate_builtin, train_builtin
 
 app = typer.Typer(
     help="Easel: an illustration bot that you run yourself.",

@@ -28,6 +28,11 @@ class Pace:
             return 0.0
         return max(0.0, free - now) + ahead * POST_SECONDS
 
+    def posted(self, channel: str) -> None:
+        """Slack has answered. From now on counts, since on the way to it the first of two messages
+        may take longer than the second."""
+        self._posted[channel] = self._clock()
+
     def hold(self, team: str, method: str, seconds: float) -> None:
         """Slack has said so: nothing of this kind in that workspace for so long."""
         self._held[team, method] = self._clock() + seconds

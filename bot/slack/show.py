@@ -215,19 +215,22 @@ class _Message:
             raise RetryLater(wait)
         self._address["posting"] = "1"
         await self._remember()
-        posted = await self._call(
-            self._client.chat_postMessage,
-            channel=self._channel,
-            thread_ts=self._address.get("thread_ts") or None,
-            text=text,
-            blocks=blocks,
-            metadata={
-                "event_type": METADATA,
-                "event_payload": {"job": str(self._delivery.job_id)},
-            },
-            unfurl_links=False,
-            unfurl_media=False,
-        )
+        try:
+            posted = await self._call(
+                self._client.chat_postMessage,
+                channel=self._channel,
+                thread_ts=self._address.get("thread_ts") or None,
+                text=text,
+                blocks=blocks,
+                metadata={
+                    "event_type": METADATA,
+                    "event_payload": {"job": str(self._delivery.job_id)},
+                },
+                unfurl_links=False,
+                unfurl_media=False,
+            )
+        finally:
+            self._show.pace.posted(self._channel)
         self._found(str(posted["ts"]))
 
     def _found(self, ts: str) -> None:

@@ -19,7 +19,13 @@ from slack_bolt.authorization import AuthorizeResult
 from slack_bolt.authorization.async_authorize import AsyncAuthorize
 from slack_bolt.context.async_context import AsyncBoltContext
 from slack_sdk.errors import SlackApiError
-from slack_sdk.http_retry.builtin_async_handlers import AsyncRateLimitErrorRetryHandler
+from slack_sdk.http_retry.async_handler import AsyncRetryHandler
+from slack_sdk.http_retry.builtin_async_handlers import (
+    AsyncConnectionErrorRetryHandler,
+    AsyncRateLimitErrorRetryHandler,
+    AsyncServerErrorRetryHandler,
+)
+from slack_sdk.http_retry.request import HttpRequest
 from slack_sdk.oauth.installation_store import Bot, Installation
 from slack_sdk.oauth.installation_store.async_installation_store import AsyncInstallationStore
 from slack_sdk.web.async_client import AsyncWebClient
@@ -36,15 +42,39 @@ REMEMBERED_SECONDS = 3600.0
 REMEMBERED_PEOPLE = 10_000
 
 
+LOOKS = ("auth.test", "users.info", "conversations.info")
+"""Methods that only ask, and may be asked again."""
+
+
+class _Look:
+    """Retries nothing but `LOOKS`; put before a retry handler of slack_sdk."""
+
+    async def can_retry_async(self, *, request: HttpRequest, **given: Any) -> bool:
+        retry: bool = await super().can_retry_async(request=request, **given)  # type: ignore[misc]
+        return retry and request.url.endswith(LOOKS)
+
+
+class _LookAgain(_Look, AsyncConnectionErrorRetryHandler):
+    """After a broken connection."""
+
+
+class _LookLater(_Look, AsyncServerErrorRetryHandler):
+    """After a 500 or 503, which are all that the library knows."""
+
+
 def web_client(settings: Settings, token: str | None, *, patient: bool = False) -> AsyncWebClient:
     """Repeats nothing by itself: a second `chat.postMessage` would be a second message. One that
-    is `patient` waits when Slack says that it asks too often."""
-    handlers = [AsyncRateLimitErrorRetryHandler(max_retry_count=2)] if patient else []
+    is `patient` waits when Slack says that it asks too often, and looks again when a look failed,
+    so that nobody's command is lost by that."""
+    handlers: list[AsyncRetryHandler] = []
+    if patient:
+        kinds = (AsyncRateLimitErrorRetryHandler, _LookAgain, _LookLater)
+        handlers = [kind(max_retry_count=2) for kind in kinds]
     return AsyncWebClient(
         token=token,
         base_url=settings.slack_api_url,
         logger=QUIET,
-        retry_handlers=handlers,  # type: ignore[arg-type]  # a list is invariant
+        retry_handlers=handlers,
     )
 
 

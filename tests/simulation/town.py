@@ -572,8 +572,11 @@ class Town:
         assert all(f"|{entry.worker}|".encode() in p for p in expected), "zombies cannot write"
         tone = "done" if wanted else "refused" if entry.pictures else "failed"
         assert message.says.startswith(f"{entry.job_id} {tone}"), (entry.state, message.says)
+        # An edit may take effect and its answer be lost just before the token is over: what only
+        # its person sees stays then, and the picture comes to the same person once more.
+        kept = [m for m in homes if m.token_until and message in direct]
         for other in self.chat.messages.values():
-            if other is not message and not other.deleted:
+            if other is not message and not other.deleted and other not in kept:
                 prompt = entry.request.prompt.encode()
                 mine = any(picture.startswith(prompt + b"|") for picture in other.pictures)
                 assert not mine, "nobody's picture at somebody else's place"

@@ -1,5 +1,7 @@
 """`/imagine`: from the command to the picture in the conversation, or why there is none."""
 
+from typing import Any
+
 import pytest
 
 from bot.i18n import say
@@ -223,3 +225,15 @@ async def test_my_data_can_be_had_and_deleted(world: World) -> None:
     assert world.entry.request.prompt == ""
     ours = [f for f in await world.do(world.slack.files) if f["name"].endswith(".png")]
     assert ours == [], "the picture is gone from Slack, too"
+
+
+@pytest.mark.parametrize("path", ["auth.test", "users.info", "conversations.info"])
+@pytest.mark.parametrize("fault", [{"cut": True}, {"status": 500, "after": False}])
+async def test_a_look_that_fails_loses_no_command(
+    world: World, path: str, fault: dict[str, Any]
+) -> None:
+    await world.do(world.slack.fault, path=path, times=1, **fault)
+    await world.imagine("a red apple")
+    await world.deliver()
+    assert await world.do(world.slack.clear_faults) == 1
+    assert len(await world.seen()) == 1
