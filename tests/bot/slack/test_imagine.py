@@ -236,4 +236,7 @@ async def test_a_look_that_fails_loses_no_command(
     await world.imagine("a red apple")
     await world.deliver()
     assert await world.do(world.slack.clear_faults) == 1
-    assert len(await world.seen()) == 1
+    world.painter.paint()
+    await world.deliver()
+    [message] = await world.seen()
+    assert len(message["images"]) == 1
