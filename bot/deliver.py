@@ -180,10 +180,13 @@ class Deliverer:
                 await self._after_show()
 
     async def _retry(self, delivery: Delivery, seconds: float | None) -> None:
+        failed = seconds is None
         if seconds is None:
             seconds = min(LONGEST_RETRY_SECONDS, 0.5 * 2.0 ** min(delivery.tries, 10))
         at = self._line.database.clock() + timedelta(seconds=seconds)
-        await self._line.write(lambda s: deliveries.retry(s, delivery, owner=self._owner, at=at))
+        await self._line.write(
+            lambda s: deliveries.retry(s, delivery, owner=self._owner, at=at, failed=failed)
+        )
 
     async def _card(self, delivery: Delivery) -> Card:
         line = self._line

@@ -166,13 +166,17 @@ def remember(session: Session, delivery: Delivery, address: Mapping[str, str]) -
     return True
 
 
-def retry(session: Session, delivery: Delivery, *, owner: str, at: datetime) -> None:
+def retry(
+    session: Session, delivery: Delivery, *, owner: str, at: datetime, failed: bool = True
+) -> None:
+    """Show it later. Who only waits, as the platform wants it, has not `failed`, and does not wait
+    the longer for it the next time."""
     row = session.get(DeliveryRow, delivery.job_id)
     if row is not None and not _holds(row, delivery, owner):
         # It may have taken effect all the same, after what is newer.
         desire(session, delivery.job_id)
     elif row is not None:
-        row.tries += 1
+        row.tries += failed
         row.not_before, row.lease_until, row.urgent = at, None, True
         metrics.after_commit(session, metrics.DELIVERY_RETRIES.labels(row.platform).inc)
 

@@ -110,6 +110,17 @@ async def test_waits_grow_without_end_and_nothing_is_given_up(office: Office) ->
     assert await office.deliver() == [Tone.WAITING]
 
 
+async def test_who_waited_for_a_turn_has_not_failed(office: Office) -> None:
+    job = office.job()
+    for _ in range(10):
+        office.chat.orders = [RetryLater(1.0)]
+        assert await office.deliver() == []
+        office.clock.now = office.row(job).not_before
+    office.chat.orders = [RetryLater()]
+    assert await office.deliver() == []
+    assert (office.row(job).not_before - office.clock()).total_seconds() == 0.5
+
+
 async def test_a_defect_in_the_adapter_is_tried_again(office: Office) -> None:
     office.job()
     office.chat.orders = [ValueError("a defect")]
