@@ -4,7 +4,6 @@ The seal is an XMP packet (ISO 16684-1). The C2PA manifest, which signs the fini
 be the last step of `encode_and_seal`.
 """
 
-import hashlib
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -13,6 +12,8 @@ from xml.etree import ElementTree
 
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
+
+from storage.domain import ImageRequest
 
 NAMESPACE = "tag:easel-bot,2026:generation/"
 """Of Easel's own XMP properties; a name, not an address."""
@@ -52,7 +53,31 @@ class Sealed:
     """"image/png" or "image/jpeg": all that both Discord and Slack show in a message."""
     width: int
     height: int
-    sha256: str
+
+
+def parameters_of(
+    request: ImageRequest, seed: int, model_revision: str
+) -> dict[str, str | int | float]:
+    """What the seal says of one picture of a request: all that was set, and nothing that was not.
+    `seed` is the picture's own."""
+    parameters: dict[str, str | int | float] = {
+        "prompt": request.prompt,
+        "negative_prompt": request.negative_prompt,
+        "model": request.model,
+        "model_revision": model_revision,
+        "style": request.style or "",
+        "seed": seed,
+        "steps": request.steps,
+        "guidance_scale": request.guidance_scale,
+        "scheduler": request.scheduler or "",
+        "width": request.width,
+        "height": request.height,
+        "mode": request.mode,
+    }
+    if request.reference is not None:
+        parameters["strength"] = request.reference.strength
+        parameters["reference_sha256"] = request.reference.sha256
+    return {name: value for name, value in parameters.items() if value != ""}
 
 
 def encode_and_seal(
@@ -81,7 +106,6 @@ def encode_and_seal(
                 media_type=media_type,
                 width=width,
                 height=height,
-                sha256=hashlib.sha256(encoded).hexdigest(),
             )
     raise ValueError(f"a picture of {size[0]}×{size[1]} cannot be made to fit {limit_bytes} bytes")
 

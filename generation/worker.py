@@ -16,7 +16,7 @@ from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_expo
 
 from generation.engine import Drawn, Engine, Stopped
 from generation.heart import Heart
-from generation.provenance import encode_and_seal
+from generation.provenance import encode_and_seal, parameters_of
 from generation.safety import Checker, judge
 from generation.weights import ModelUnavailable
 from storage import jobs, leases, metrics
@@ -231,7 +231,7 @@ class Worker:
             seed = job.request.seed + index
             sealed = encode_and_seal(
                 image,
-                parameters=self._parameters(job, drawn, seed),
+                parameters=parameters_of(job.request, seed, drawn.model_revision),
                 limit_bytes=job.place.picture_limit_bytes(job.request.count),
                 display_scale=self.catalog.models[job.request.model].display_scale,
             )
@@ -263,29 +263,6 @@ class Worker:
     )
     def _store(self, data: bytes, *, kept_apart: bool) -> str:
         return self.blobs.put(data, kept_apart=kept_apart)
-
-    def _parameters(
-        self, job: GenerationJob, drawn: Drawn, seed: int
-    ) -> dict[str, str | int | float]:
-        request = job.request
-        parameters: dict[str, str | int | float] = {
-            "prompt": request.prompt,
-            "negative_prompt": request.negative_prompt,
-            "model": request.model,
-            "model_revision": drawn.model_revision,
-            "style": request.style or "",
-            "seed": seed,
-            "steps": request.steps,
-            "guidance_scale": request.guidance_scale,
-            "scheduler": request.scheduler or "",
-            "width": request.width,
-            "height": request.height,
-            "mode": request.mode,
-        }
-        if request.reference is not None:
-            parameters["strength"] = request.reference.strength
-            parameters["reference_sha256"] = request.reference.sha256
-        return {name: value for name, value in parameters.items() if value != ""}
 
     @persistent
     def _finish(self, job: GenerationJob, outcome: Outcome) -> None:

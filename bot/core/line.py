@@ -73,19 +73,14 @@ class Line:
             if isinstance(gathered, Complaint):
                 return gathered
             request = gathered
-        return await asyncio.to_thread(self._accept_and_ring, request, raw, address, checked)
 
-    def _accept_and_ring(
-        self,
-        request: ImageRequest,
-        raw: RawCommand,
-        address: Mapping[str, str],
-        checked: accept.Checked,
-    ) -> UUID | Complaint:
-        taken = self._accept(request, raw, address, checked)
-        if isinstance(taken, UUID) and not checked.refused:
-            self.ring(request.model, taken)
-        return taken
+        def accept_and_ring() -> UUID | Complaint:
+            taken = self._accept(request, raw, address, checked)
+            if isinstance(taken, UUID) and not checked.refused:
+                self.ring(request.model, taken)
+            return taken
+
+        return await asyncio.to_thread(accept_and_ring)
 
     @retry(
         retry=retry_if_exception_type(DatabaseError),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
@@ -20,7 +21,7 @@ from bot.core import steer, values
 from bot.core.line import Line
 from bot.core.written import Written, read
 from bot.i18n import say
-from bot.slack.blocks import Block
+from bot.slack.blocks import Block, plain
 from bot.slack.words import words
 from bot.slack.workspaces import Person, error_code
 from storage import deliveries
@@ -201,6 +202,31 @@ class Heard:
         where = self.channel_id if self.in_dm and self.channel_id else self.user_id
         thread = self.thread_ts if self.in_dm else ""
         await self.client.chat_postMessage(channel=where, thread_ts=thread or None, **given)
+
+    async def open_form(
+        self,
+        callback_id: str,
+        title: str,
+        submit: str,
+        blocks: Sequence[Block],
+        about: Mapping[str, str] | None = None,
+    ) -> None:
+        """Where it was asked for goes along, with what else it is `about`."""
+        where = {"channel": self.channel_id, "thread": self.thread_ts, **(about or {})}
+        # The trigger lives three seconds; who was slower simply asks again.
+        with suppress(SlackApiError):
+            await self.client.views_open(
+                trigger_id=self.id,
+                view={
+                    "type": "modal",
+                    "callback_id": callback_id,
+                    "title": plain(title, 24),
+                    "submit": plain(submit, 24),
+                    "close": plain(say(self.locale, "Cancel"), 24),
+                    "private_metadata": json.dumps(where),
+                    "blocks": list(blocks),
+                },
+            )
 
     async def complain(self, complaint: Complaint) -> None:
         await self.tell(words(self.locale, complaint))

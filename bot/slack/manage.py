@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from slack_bolt.context.ack.async_ack import AsyncAck
 from slack_bolt.context.async_context import AsyncBoltContext
-from slack_sdk.errors import SlackApiError
 
 from bot.i18n import mark, say
 from bot.slack import personal
-from bot.slack.blocks import Block, plain
+from bot.slack.blocks import Block
 from bot.slack.inputs import channels_box, input_block, named, number_box, option, select
 from bot.slack.intake import Heard, apologise, hear
 from storage import places
@@ -59,21 +57,7 @@ async def open_form(heard: Heard) -> None:
         return
     locale, team = heard.locale, heard.team_id
     rules = await heard.line.read(lambda s: places.rules(s, Platform.SLACK, team))
-    about = {"channel": heard.channel_id, "thread": heard.thread_ts}
-    # The trigger lives three seconds; who was slower simply asks again.
-    with suppress(SlackApiError):
-        await heard.client.views_open(
-            trigger_id=heard.id,
-            view={
-                "type": "modal",
-                "callback_id": FORM,
-                "title": plain(say(locale, "Settings"), 24),
-                "submit": plain(say(locale, "Save"), 24),
-                "close": plain(say(locale, "Cancel"), 24),
-                "private_metadata": json.dumps(about),
-                "blocks": _blocks(heard, rules),
-            },
-        )
+    await heard.open_form(FORM, say(locale, "Settings"), say(locale, "Save"), _blocks(heard, rules))
 
 
 def _blocks(heard: Heard, rules: WorkspaceRules) -> list[Block]:

@@ -7,12 +7,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from slack_bolt.context.ack.async_ack import AsyncAck
 from slack_bolt.context.async_context import AsyncBoltContext
-from slack_sdk.errors import SlackApiError
 
 from bot.core import steer
 from bot.core.grammar import echo
@@ -149,22 +147,7 @@ async def _sources(heard: Heard) -> Sequence[str]:
 async def _open(
     heard: Heard, title: str, blocks: Sequence[Block], about: Mapping[str, str] | None = None
 ) -> None:
-    locale = heard.locale
-    where = {"channel": heard.channel_id, "thread": heard.thread_ts}
-    # The trigger lives three seconds; who was slower simply asks again.
-    with suppress(SlackApiError):
-        await heard.client.views_open(
-            trigger_id=heard.id,
-            view={
-                "type": "modal",
-                "callback_id": FORM,
-                "title": plain(title, 24),
-                "submit": plain(say(locale, "Draw"), 24),
-                "close": plain(say(locale, "Cancel"), 24),
-                "private_metadata": json.dumps({**where, **(about or {})}),
-                "blocks": list(blocks),
-            },
-        )
+    await heard.open_form(FORM, title, say(heard.locale, "Draw"), blocks, about)
 
 
 def _input(

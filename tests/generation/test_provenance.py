@@ -1,6 +1,5 @@
 """The seal survives hostile words, the formats, and the limits."""
 
-import hashlib
 from io import BytesIO
 from xml.etree import ElementTree
 
@@ -116,7 +115,6 @@ def test_small_pictures_are_png_without_loss() -> None:
     with Image.open(BytesIO(sealed.data)) as back:
         assert back.format == "PNG"
         assert (np.asarray(back) == np.asarray(image)).all()
-    assert sealed.sha256 == hashlib.sha256(sealed.data).hexdigest()
     assert (sealed.width, sealed.height) == (64, 48)
 
 
