@@ -16,6 +16,10 @@ def train_builtin(
     minutes: Annotated[float | None, typer.Option(help="Train so long instead.")] = None,
     size: Annotated[int, typer.Option(help="Side of a picture in pixels.")] = 64,
     styles: Annotated[str, typer.Option(help="Comma-separated sets of drawings.")] = "noto",
+    start: Annotated[
+        Path | None, typer.Option(help="Train the model in this folder further.")
+    ] = None,
+    pairs: Annotated[float, typer.Option(help="Share of pictures that show two things.")] = 0.25,
     batch: Annotated[int, typer.Option(help="Samples in a step.")] = 32,
     widths: Annotated[str, typer.Option(help="U-Net channels of each level.")] = "64,128,192",
     tokens: Annotated[int, typer.Option(help="Window of the text encoder.")] = 40,
@@ -40,6 +44,8 @@ def train_builtin(
         seed=seed,
         device=device,
         styles=tuple(styles.split(",")),
+        start=start,
+        pairs=pairs,
         batch=batch,
         widths=tuple(int(width) for width in widths.split(",")),
         tokens=tokens,

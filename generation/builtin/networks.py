@@ -2,6 +2,7 @@
 
 import copy
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -83,10 +84,22 @@ def new_networks(tokenizer: CLIPTokenizer, latent_size: int, shape: Shape) -> Ne
         resnet_time_scale_shift="scale_shift",
         addition_embed_type="text",
         addition_embed_type_num_heads=4,
-    ).to(memory_format=torch.channels_last)
-    return Networks(
-        tokenizer=tokenizer,
-        text=text,
-        unet=unet,
-        smooth=copy.deepcopy(unet).requires_grad_(False),
     )
+    return _networks(tokenizer, text, unet)
+
+
+def load_networks(model: Path) -> Networks:
+    """The networks of a finished model's folder, in single precision, to be trained further."""
+    return _networks(
+        CLIPTokenizer.from_pretrained(model / "tokenizer"),
+        CLIPTextModel.from_pretrained(model / "text_encoder", dtype=torch.float32).train(),
+        UNet2DConditionModel.from_pretrained(model / "unet", torch_dtype=torch.float32).train(),
+    )
+
+
+def _networks(
+    tokenizer: CLIPTokenizer, text: CLIPTextModel, unet: UNet2DConditionModel
+) -> Networks:
+    unet = unet.to(memory_format=torch.channels_last)
+    smooth = copy.deepcopy(unet).requires_grad_(False)
+    return Networks(tokenizer=tokenizer, text=text, unet=unet, smooth=smooth)

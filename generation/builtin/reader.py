@@ -27,24 +27,35 @@ from generation.builtin.stage import (
 from generation.builtin.words import COLOURS, Scene
 
 _RATE: Final = 2e-3
+_RATE_FURTHER: Final = 3e-4  # so that a U-Net that can draw already still knows what it is told
 _WARM_UP_STEPS: Final = 100
 _COLOURS: Final = {name: place for place, name in enumerate(COLOURS, start=1)}
 
 
 def train_reader(
-    networks: Networks, batches: Batches, concepts: int, session: Session, budget: Budget
+    networks: Networks,
+    batches: Batches,
+    concepts: int,
+    session: Session,
+    budget: Budget,
+    *,
+    further: bool,
 ) -> bool:
-    """Train the text encoder and the U-Net's pooling; True when complete."""
+    """Train the text encoder and the U-Net's pooling; True when complete.
+
+    `further`: they have learnt to read before, and are only to learn more.
+    """
     device, pooling = networks.text.device, networks.unet.add_embedding
     asked = _sizes(concepts)
     head = nn.Linear(pooling.proj.out_features, sum(asked)).to(device)
     trained = nn.ModuleList([networks.text, pooling, head])
+    rate = _RATE_FURTHER if further else _RATE
     optimizer = torch.optim.AdamW(
-        trained.parameters(), lr=_RATE, betas=(0.9, 0.99), weight_decay=0.01, fused=True
+        trained.parameters(), lr=rate, betas=(0.9, 0.99), weight_decay=0.01, fused=True
     )
 
     def step(number: int, done: float) -> tuple[torch.Tensor, int]:
-        set_rate(optimizer, _RATE * cosine(done) * min(1.0, (number + 1) / _WARM_UP_STEPS))
+        set_rate(optimizer, rate * cosine(done) * min(1.0, (number + 1) / _WARM_UP_STEPS))
         captions, scenes = batches.sayings(number)
         answers = torch.tensor([_answers(scene, concepts) for scene in scenes], device=device)
         with autocast(device):

@@ -28,8 +28,8 @@ _BACKGROUND_JITTER: Final = 6
 class Mix:
     """How often each kind of scene is drawn; the rest are plain things on paper."""
 
-    pair: float = 0.1
-    small: float = 0.02
+    pair: float = 0.25
+    small: float = 0.04
     tint: float = 0.12
     background: float = 0.22
 

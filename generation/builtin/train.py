@@ -1,11 +1,12 @@
 """Train the embedded model from nothing: data, autoencoder, text encoder and U-Net, decoder.
 
-On two processor cores (64 samples/s for 64 x 64 on cores with bfloat16; without it, some 20)::
+On two processor cores (64 samples/s for 64 x 64 on cores with bfloat16; without it, some 40)::
 
     OMP_WAIT_POLICY=PASSIVE easel train-builtin --minutes 85 --work WORK --out OUT
 
-Interrupted, it goes on when started again; with more minutes, a complete run goes on as well. What
-such a run gave is in the model's card.
+Interrupted, it goes on when started again; with more minutes, a complete run goes on as well.
+Weights that are there already learn further with `--start FOLDER`, for example more pairs than
+they were given (`--pairs 0.5`). What such runs gave is in the model's card.
 
 On a GPU whose commands may take ten minutes, started again until it says that it is complete::
 
@@ -24,6 +25,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import torch
+from diffusers import AutoencoderTiny
 from torch import nn
 from transformers import CLIPTokenizer
 
@@ -32,7 +34,7 @@ from generation.builtin.concepts import Concept, choose
 from generation.builtin.dataset import Batches, Drawings
 from generation.builtin.denoiser import Exposures, train_denoiser
 from generation.builtin.export import draw_sheet, pipeline, write_model
-from generation.builtin.networks import Shape, new_networks
+from generation.builtin.networks import Shape, load_networks, new_networks
 from generation.builtin.reader import train_reader
 from generation.builtin.scenes import Mix
 from generation.builtin.sources import load_records, load_style, render
@@ -56,6 +58,7 @@ class Recipe:
     concepts: int = 460
     size: int = 64  # side of the pictures in pixels
     styles: tuple[str, ...] = ("noto",)
+    start: str | None = None  # folder of a model to begin with; None: from nothing
     batch: int = 32
     seed: int = 0
     minutes: float | None = None  # of training in all; None: the counts of samples that follow
@@ -77,6 +80,8 @@ def train_builtin(
     seed: int = 0,
     device: str = "auto",
     styles: tuple[str, ...] = ("noto",),
+    start: Path | None = None,
+    pairs: float = Mix.pair,
     batch: int = 32,
     widths: tuple[int, ...] = (64, 128, 192),
     tokens: int = 40,
@@ -87,7 +92,9 @@ def train_builtin(
 ) -> bool:
     """Train in `work` and, once complete, write a diffusers folder to `out`.
 
-    The length is `minutes` of training, or so many `exposures` of each concept without it.
+    The length is `minutes` of training, or so many `exposures` of each concept without it. With
+    `start`, the folder of a model of the same names and shape, its networks learn further: the
+    autoencoder's first stage is left out, so that their latents stay valid.
     Returns False when `session_minutes` ended first: call it again with the same arguments, and it
     goes on from its checkpoint in `work`. `device` is "auto" (CUDA when there, else processor) or
     a torch device. Raises subprocess.CalledProcessError when npm cannot get the data, ValueError
@@ -97,11 +104,13 @@ def train_builtin(
         concepts=concepts,
         size=size,
         styles=styles,
+        start=str(start) if start else None,
         batch=batch,
         seed=seed,
         minutes=minutes,
         exposures=exposures,
         shape=Shape(widths=widths, tokens=tokens),
+        mix=Mix(pair=pairs),
     )
     chosen = "cuda" if torch.cuda.is_available() else "cpu"
     seconds = session_minutes * 60 if session_minutes else None
@@ -144,9 +153,14 @@ def train(
     """All stages, each from where its checkpoint left it; True when `out` is written."""
     _check_recipe(recipe, session.work)
     torch.manual_seed(recipe.seed)
-    vae = new_autoencoder().to(device)
-    tokenizer = tokenizer_for(drawings, recipe, session.work / "tokenizer")
-    networks = new_networks(tokenizer, recipe.size // 4, recipe.shape)
+    if recipe.start:
+        vae = AutoencoderTiny.from_pretrained(Path(recipe.start, "vae"), torch_dtype=torch.float32)
+        networks = load_networks(Path(recipe.start))
+    else:
+        vae = new_autoencoder()
+        tokenizer = tokenizer_for(drawings, recipe, session.work / "tokenizer")
+        networks = new_networks(tokenizer, recipe.size // 4, recipe.shape)
+    vae.to(device)
     for module in vars(networks).values():
         if isinstance(module, nn.Module):
             module.to(device)
@@ -160,9 +174,11 @@ def train(
         draw_sheet(pipe, session.work / "sheet.png", recipe.seed)
 
     little, some, much = _budgets(recipe)
-    complete = (
-        train_autoencoder(vae, small, session, little, device)
-        and train_reader(networks, captions, len(drawings.concepts), session, some)
+    complete = bool(
+        (recipe.start or train_autoencoder(vae, small, session, little, device))
+        and train_reader(
+            networks, captions, len(drawings.concepts), session, some, further=bool(recipe.start)
+        )
         and train_denoiser(
             networks,
             vae.requires_grad_(False),

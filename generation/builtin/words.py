@@ -1,6 +1,7 @@
 """Captions: the words in which a scene may be asked for, in English, French and Spanish."""
 
 import random
+import string
 import unicodedata
 from dataclasses import dataclass
 from typing import Final
@@ -84,11 +85,40 @@ _STYLES: Final = {
     "fr": (" en style {}", ", {}"),
     "es": (" en estilo {}", ", {}"),
 }
+_ASIDES: Final = {
+    "en": (
+        "please",
+        "beautiful",
+        "very detailed",
+        "for my friend",
+        "high quality",
+        "thanks",
+        "pls",
+    ),
+    "fr": ("s'il te plaît", "magnifique", "très détaillé", "pour mon amie", "merci", "svp"),
+    "es": ("por favor", "precioso", "muy detallado", "para mi amiga", "gracias", "porfa"),
+}
+_SIGNS: Final = (
+    "🏰",
+    "✨",
+    "😀",
+    "❤️",
+    "🎨",
+    "@everyone",
+    "!!!",
+    "...",
+    "4k",
+    "8k",
+    "(",
+    "#1",
+    "<3",
+)
 _LANGUAGE_WEIGHTS: Final = {"en": 0.5, "fr": 0.25, "es": 0.25}
 _LABEL_SHARE: Final = 0.5
 _LEAD_SHARE: Final = 0.15
 _ARTICLE_SHARE: Final = 0.45
 _UNACCENTED_SHARE: Final = 0.1
+_ASIDE_SHARE: Final = 0.12
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,6 +156,9 @@ def caption(
         words += rng.choice(_GROUNDS[chosen]).format(colour)
     if scene.style:
         words += rng.choice(_STYLES[chosen]).format(scene.style)
+    if rng.random() < _ASIDE_SHARE:
+        aside = _aside(chosen, rng)
+        words = f"{aside} {words}" if rng.random() < 1 / 3 else f"{words} {aside}"
     return without_accents(words) if rng.random() < _UNACCENTED_SHARE else words
 
 
@@ -136,6 +169,12 @@ def _thing(thing: Thing, concept: Concept, language: str, small: bool, rng: rand
         colour = rng.choice(_COLOUR_WORDS[language][thing.colour])
         name = f"{colour} {name}" if language == "en" else f"{name} {colour}"
     return rng.choice(_SMALL[language]) + name if small else name
+
+
+def _aside(language: str, rng: random.Random) -> str:
+    """What people add and no picture shows: courtesies, signs, words that nobody knows."""
+    unknown = "".join(rng.choices(string.ascii_lowercase, k=rng.randint(3, 8)))
+    return rng.choice((rng.choice(_ASIDES[language]), rng.choice(_SIGNS), unknown))
 
 
 def without_accents(text: str) -> str:
