@@ -84,22 +84,19 @@ def new_networks(tokenizer: CLIPTokenizer, latent_size: int, shape: Shape) -> Ne
         resnet_time_scale_shift="scale_shift",
         addition_embed_type="text",
         addition_embed_type_num_heads=4,
-    )
-    return _networks(tokenizer, text, unet)
-
-
-def load_networks(model: Path) -> Networks:
-    """The networks of a finished model's folder, in single precision, to be trained further."""
-    return _networks(
-        CLIPTokenizer.from_pretrained(model / "tokenizer"),
-        CLIPTextModel.from_pretrained(model / "text_encoder", dtype=torch.float32).train(),
-        UNet2DConditionModel.from_pretrained(model / "unet", torch_dtype=torch.float32).train(),
+    ).to(memory_format=torch.channels_last)
+    return Networks(
+        tokenizer=tokenizer,
+        text=text,
+        unet=unet,
+        smooth=copy.deepcopy(unet).requires_grad_(False),
     )
 
 
-def _networks(
-    tokenizer: CLIPTokenizer, text: CLIPTextModel, unet: UNet2DConditionModel
-) -> Networks:
-    unet = unet.to(memory_format=torch.channels_last)
-    smooth = copy.deepcopy(unet).requires_grad_(False)
-    return Networks(tokenizer=tokenizer, text=text, unet=unet, smooth=smooth)
+def take_weights(networks: Networks, model: Path) -> None:
+    """Copy the weights of a finished model's folder. Raises RuntimeError for another shape."""
+    text = CLIPTextModel.from_pretrained(model / "text_encoder")
+    unet = UNet2DConditionModel.from_pretrained(model / "unet")
+    networks.text.load_state_dict(text.state_dict())
+    for copied in (networks.unet, networks.smooth):
+        copied.load_state_dict(unet.state_dict())

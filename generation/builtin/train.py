@@ -34,7 +34,7 @@ from generation.builtin.concepts import Concept, choose
 from generation.builtin.dataset import Batches, Drawings
 from generation.builtin.denoiser import Exposures, train_denoiser
 from generation.builtin.export import draw_sheet, pipeline, write_model
-from generation.builtin.networks import Shape, load_networks, new_networks
+from generation.builtin.networks import Shape, new_networks, take_weights
 from generation.builtin.reader import train_reader
 from generation.builtin.scenes import Mix
 from generation.builtin.sources import load_records, load_style, render
@@ -93,12 +93,13 @@ def train_builtin(
     """Train in `work` and, once complete, write a diffusers folder to `out`.
 
     The length is `minutes` of training, or so many `exposures` of each concept without it. With
-    `start`, the folder of a model of the same names and shape, its networks learn further: the
-    autoencoder's first stage is left out, so that their latents stay valid.
+    `start`, a model's folder, its networks learn further, without the autoencoder's first stage,
+    so that the latents that they know stay valid.
     Returns False when `session_minutes` ended first: call it again with the same arguments, and it
     goes on from its checkpoint in `work`. `device` is "auto" (CUDA when there, else processor) or
     a torch device. Raises subprocess.CalledProcessError when npm cannot get the data, ValueError
-    when `work` holds checkpoints of another recipe.
+    when `work` holds checkpoints of another recipe, RuntimeError when the networks of `start` have
+    other shapes.
     """
     recipe = Recipe(
         concepts=concepts,
@@ -153,13 +154,13 @@ def train(
     """All stages, each from where its checkpoint left it; True when `out` is written."""
     _check_recipe(recipe, session.work)
     torch.manual_seed(recipe.seed)
-    if recipe.start:
-        vae = AutoencoderTiny.from_pretrained(Path(recipe.start, "vae"), torch_dtype=torch.float32)
-        networks = load_networks(Path(recipe.start))
-    else:
-        vae = new_autoencoder()
-        tokenizer = tokenizer_for(drawings, recipe, session.work / "tokenizer")
-        networks = new_networks(tokenizer, recipe.size // 4, recipe.shape)
+    vae = new_autoencoder()
+    start = Path(recipe.start) if recipe.start else None
+    tokens = start / "tokenizer" if start else session.work / "tokenizer"
+    networks = new_networks(tokenizer_for(drawings, recipe, tokens), recipe.size // 4, recipe.shape)
+    if start:
+        vae.load_state_dict(AutoencoderTiny.from_pretrained(start / "vae").state_dict())
+        take_weights(networks, start)
     vae.to(device)
     for module in vars(networks).values():
         if isinstance(module, nn.Module):
@@ -175,9 +176,9 @@ def train(
 
     little, some, much = _budgets(recipe)
     complete = bool(
-        (recipe.start or train_autoencoder(vae, small, session, little, device))
+        (start or train_autoencoder(vae, small, session, little, device))
         and train_reader(
-            networks, captions, len(drawings.concepts), session, some, further=bool(recipe.start)
+            networks, captions, len(drawings.concepts), session, some, further=start is not None
         )
         and train_denoiser(
             networks,

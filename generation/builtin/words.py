@@ -186,7 +186,7 @@ def without_accents(text: str) -> str:
 def vocabulary(concepts: list[Concept], styles: list[str]) -> list[str]:
     """Every text that captions are made of: what the tokenizer is trained on."""
     texts = [name for c in concepts for names in c.names.values() for name in names]
-    for table in (_ARTICLES, _LEADS, _SMALL, _JOINS, _GROUNDS, _STYLES):
+    for table in (_ARTICLES, _LEADS, _SMALL, _JOINS, _GROUNDS, _STYLES, _ASIDES):
         texts += [text for choices in table.values() for text in choices]
     for colours in _COLOUR_WORDS.values():
         texts += [word for forms in colours.values() for word in forms] * 8

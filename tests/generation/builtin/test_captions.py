@@ -94,6 +94,17 @@ def test_the_left_thing_is_named_first(concepts: list[Concept]) -> None:
     assert all(text.index("box") < text.index("bar") for text in texts)
 
 
+def test_some_captions_say_more_than_the_picture_shows(concepts: list[Concept]) -> None:
+    scene = Scene(things=(Thing(concept=1),))
+    texts = [caption(scene, concepts, random.Random(seed), "en") for seed in range(400)]
+    plain = {"a", "an", "the", "picture", "of", "emoji", "drawing", "sticker", "cute", "cartoon"}
+    more = [text for text in texts if set(text.split()) - plain - {"box"}]
+    assert all("box" in text for text in texts)
+    assert 0.05 < len(more) / len(texts) < 0.25
+    assert any(text.startswith("box ") for text in more)
+    assert any(text.endswith(" box") for text in more)
+
+
 def test_the_vocabulary_covers_captions_with_and_without_accents(concepts: list[Concept]) -> None:
     words = set(" ".join(vocabulary(concepts, ["noto"])).split())
     assert {"boîte", "boite", "rouge", "amarilla", "noto"} <= words

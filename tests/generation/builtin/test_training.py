@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from generation.builtin import known_names
 from generation.builtin.dataset import Drawings
@@ -81,6 +82,31 @@ def test_checkpoints_of_another_recipe_are_refused(
     with pytest.raises(ValueError, match="another recipe"):
         run(replace(recipe, seed=9), drawings, quiet(work), tmp_path / "model")
     assert not run(replace(recipe, minutes=5), drawings, quiet(work, looks=0), tmp_path / "model")
+
+
+def test_weights_that_are_there_learn_further(
+    recipe: Recipe, drawings: Drawings, tmp_path: Path
+) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    assert run(recipe, drawings, quiet(tmp_path / "from nothing"), first)
+    further = replace(recipe, start=str(first), mix=replace(recipe.mix, pair=0.5))
+    assert run(further, drawings, quiet(tmp_path / "further"), second)
+    for kept in ("tokenizer/tokenizer.json", "text_encoder/config.json", "unet/config.json"):
+        assert (first / kept).read_bytes() == (second / kept).read_bytes(), kept
+    before, after = (
+        {
+            f"{path.parent.name} {name}": weights
+            for path in folder.rglob("*.safetensors")
+            for name, weights in load_file(path).items()
+        }
+        for folder in (first, second)
+    )
+    moved = {name for name in before if not torch.equal(before[name], after[name])}
+    assert not any(name.startswith("vae encoder") for name in moved)
+    for part in ("vae decoder", "text_encoder", "unet add_embedding", "unet conv_out"):
+        assert any(name.startswith(part) for name in moved), part
+    near = max(float((before[n] - after[n]).abs().max()) for n in moved if n.startswith("text_"))
+    assert near < 0.01, "a text encoder learns gently when it can read already"
 
 
 class Counter:
