@@ -97,7 +97,7 @@ def _place_allows(
         return Complaint(text="A moderator has barred you from asking for pictures here.")
     if rules.paused:
         return Complaint(
-            text="Drawing is paused on this server. Try again later, or ask who manages it."
+            text="Drawing is paused here. Try again later, or ask a moderator."
         )
     if rules.channels and not {place.channel_id, place.thread_id} & set(rules.channels):
         return Complaint(

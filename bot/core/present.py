@@ -208,7 +208,7 @@ def _missing_notes(entry: LogEntry, visible: int) -> list[str]:
 def _appeal(locale: str) -> str:
     return say(
         locale,
-        "If you think that this is a mistake, ask a moderator of this server to look at it; "
+        "If you think that this is a mistake, ask a moderator to look at it; "
         "the request is in the log.",
     )
 

@@ -323,7 +323,7 @@ async def test_a_paused_server(world: World, rules: Any, locale: str) -> None:
     rules(paused=True)
     with world.speaking(locale):
         said = await world.imagine()
-    sentence = "Drawing is paused on this server. Try again later, or ask who manages it."
+    sentence = "Drawing is paused here. Try again later, or ask a moderator."
     assert refusal(said) == say(locale, sentence)
 
 
