@@ -96,9 +96,7 @@ def _place_allows(
     if review.is_banned(session, person.platform, person.user_id):
         return Complaint(text="A moderator has barred you from asking for pictures here.")
     if rules.paused:
-        return Complaint(
-            text="Drawing is paused here. Try again later, or ask a moderator."
-        )
+        return Complaint(text="Drawing is paused here. Try again later, or ask a moderator.")
     if rules.channels and not {place.channel_id, place.thread_id} & set(rules.channels):
         return Complaint(
             text="I may not draw in this channel. Channels where I may: {channels}.",

@@ -11,6 +11,7 @@ from slack_sdk.oauth.state_store.stateless import StatelessOAuthStateStore
 
 from bot.compose import build_line
 from bot.core.line import Line
+from bot.i18n import LOCALES, mark, say
 from bot.slack import commands, events, manage, modals, presses
 from bot.slack.intake import Places
 from bot.slack.manifest import SCOPES
@@ -20,6 +21,10 @@ from storage.settings import Settings
 logger = structlog.get_logger()
 
 STATE_SECONDS = 300
+NO_WORKSPACE = mark(
+    "I cannot find this workspace in Slack. Try again in a minute; if it stays so, ask an "
+    "administrator to install the app again."
+)
 
 
 class Easel(AsyncApp):
@@ -46,6 +51,7 @@ class Easel(AsyncApp):
             client=web_client(settings, token, patient=True),
             # Bolt wants one even where Socket Mode checks nothing with it.
             signing_secret=secret.get_secret_value() if secret else "-",
+            user_facing_authorize_error_message=_in_all_languages(NO_WORKSPACE),
             **given,
         )
         self.workspaces = Workspaces(settings, installations)
@@ -70,6 +76,11 @@ def _secret(settings: Settings, name: str) -> str:
     if secret is None:
         raise ValueError(f"EASEL_{name.upper()} is not set")
     return str(secret.get_secret_value())
+
+
+def _in_all_languages(sentence: str) -> str:
+    """Where Slack has not said yet who asks, nor in which language."""
+    return "\n".join(say(locale, sentence) for locale in LOCALES)
 
 
 def _oauth(settings: Settings, installations: Installations) -> AsyncOAuthSettings:

@@ -20,12 +20,11 @@ from slack_bolt.authorization.async_authorize import AsyncAuthorize
 from slack_bolt.context.async_context import AsyncBoltContext
 from slack_sdk.errors import SlackApiError
 from slack_sdk.http_retry.async_handler import AsyncRetryHandler
-from slack_sdk.http_retry.builtin_async_handlers import (
-    AsyncConnectionErrorRetryHandler,
-    AsyncRateLimitErrorRetryHandler,
-    AsyncServerErrorRetryHandler,
-)
+from slack_sdk.http_retry.builtin_async_handlers import AsyncRateLimitErrorRetryHandler
+from slack_sdk.http_retry.builtin_interval_calculators import FixedValueRetryIntervalCalculator
 from slack_sdk.http_retry.request import HttpRequest
+from slack_sdk.http_retry.response import HttpResponse
+from slack_sdk.http_retry.state import RetryState
 from slack_sdk.oauth.installation_store import Bot, Installation
 from slack_sdk.oauth.installation_store.async_installation_store import AsyncInstallationStore
 from slack_sdk.web.async_client import AsyncWebClient
@@ -44,22 +43,28 @@ REMEMBERED_PEOPLE = 10_000
 
 LOOKS = ("auth.test", "users.info", "conversations.info")
 """Methods that only ask, and may be asked again."""
+LOOKS_AGAIN = 4
+LOOK_AGAIN_SECONDS = 0.2
 
 
-class _Look:
-    """Retries nothing but `LOOKS`; put before a retry handler of slack_sdk."""
+class _LookAgain(AsyncRetryHandler):
+    """After a broken connection and after every 5xx, also a proxy's; all well within the 3 s that
+    Slack gives an answer. Those of slack_sdk know 500 and 503 alone."""
 
-    async def can_retry_async(self, *, request: HttpRequest, **given: Any) -> bool:
-        retry: bool = await super().can_retry_async(request=request, **given)  # type: ignore[misc]
-        return retry and request.url.endswith(LOOKS)
+    def __init__(self) -> None:
+        super().__init__(LOOKS_AGAIN, FixedValueRetryIntervalCalculator(LOOK_AGAIN_SECONDS))
 
-
-class _LookAgain(_Look, AsyncConnectionErrorRetryHandler):
-    """After a broken connection."""
-
-
-class _LookLater(_Look, AsyncServerErrorRetryHandler):
-    """After a 500 or 503, which are all that the library knows."""
+    async def _can_retry_async(
+        self,
+        *,
+        state: RetryState,
+        request: HttpRequest,
+        response: HttpResponse | None = None,
+        error: Exception | None = None,
+    ) -> bool:
+        broken = error is not None and not isinstance(error, TimeoutError)
+        failed = broken or (response is not None and response.status_code >= 500)
+        return failed and request.url.endswith(LOOKS)
 
 
 def web_client(settings: Settings, token: str | None, *, patient: bool = False) -> AsyncWebClient:
@@ -68,8 +73,7 @@ def web_client(settings: Settings, token: str | None, *, patient: bool = False) 
     so that nobody's command is lost by that."""
     handlers: list[AsyncRetryHandler] = []
     if patient:
-        kinds = (AsyncRateLimitErrorRetryHandler, _LookAgain, _LookLater)
-        handlers = [kind(max_retry_count=2) for kind in kinds]
+        handlers = [AsyncRateLimitErrorRetryHandler(max_retry_count=2), _LookAgain()]
     return AsyncWebClient(
         token=token,
         base_url=settings.slack_api_url,

@@ -228,14 +228,17 @@ async def test_my_data_can_be_had_and_deleted(world: World) -> None:
 
 
 @pytest.mark.parametrize("path", ["auth.test", "users.info", "conversations.info"])
-@pytest.mark.parametrize("fault", [{"cut": True}, {"status": 500, "after": False}])
+@pytest.mark.parametrize(
+    "fault", [{"cut": True}, {"status": 500, "after": False}, {"status": 502, "times": 3}]
+)
 async def test_a_look_that_fails_loses_no_command(
     world: World, path: str, fault: dict[str, Any]
 ) -> None:
-    await world.do(world.slack.fault, path=path, times=1, **fault)
+    fault = {"times": 1, **fault}
+    await world.do(world.slack.fault, path=path, **fault)
     await world.imagine("a red apple")
     await world.deliver()
-    assert await world.do(world.slack.clear_faults) == 1
+    assert await world.do(world.slack.clear_faults) == fault["times"]
     world.painter.paint()
     await world.deliver()
     [message] = await world.seen()

@@ -10,6 +10,8 @@ from cryptography.fernet import Fernet
 from slack_sdk.oauth.installation_store import Installation
 
 from bot.core.line import Line
+from bot.i18n import LOCALES, say
+from bot.slack.app import NO_WORKSPACE
 from bot.slack.workspaces import Installations
 from storage.settings import Settings
 from tests.fakes.slack_client import FakeSlack
@@ -83,6 +85,8 @@ async def test_a_forged_state_installs_nothing(world: World, address: str) -> No
 async def test_where_it_is_not_installed_it_says_so(world: World) -> None:
     await world.imagine("a red apple")
     assert world.entries() == []
+    heard = [m["text"] for m in await world.seen() if m["ephemeral"]]
+    assert [say(locale, NO_WORKSPACE) in heard[0] for locale in LOCALES] == [True] * 3
 
 
 async def test_tokens_are_sealed(world: World, address: str, settings: Settings) -> None:
