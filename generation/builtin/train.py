@@ -44,11 +44,11 @@ from generation.builtin.words import vocabulary
 _VOCABULARY: Final = 4288
 _SMALL_SHARE: Final = 0.06  # of the minutes, for the autoencoder and again for its decoder
 _SMALL_MINUTES: Final = 5.5  # at most, so that a run given more minutes goes on with the denoiser
-_READER_SHARE: Final = 0.08
-_READER_MINUTES: Final = 7.0
+_READER_SHARE: Final = 0.12
+_READER_MINUTES: Final = 12.0
 _AUTOENCODER_BATCH: Final = 32
 _READER_BATCH: Final = 128
-_READER_MIX: Final = Mix(pair=0.2, small=0.05, tint=0.25, background=0.3)
+_READER_MIX: Final = Mix(pair=0.5, small=0.03, tint=0.15, background=0.2)
 
 
 @dataclass(frozen=True, kw_only=True)
