@@ -119,9 +119,10 @@ class Deliverer:
         now, busy = line.database.clock(), tuple(self._busy)
 
         def take() -> list[Delivery]:
-            with line.database.read() as session:
-                if not deliveries.any_due(session, platform, now):
-                    return []
+            if line.database.is_sqlite:  # There is one writer at a time.
+                with line.database.read() as session:
+                    if not deliveries.any_due(session, platform, now):
+                        return []
             with line.database.write() as session:
                 return deliveries.lease_due(
                     session,

@@ -59,8 +59,10 @@ def _ring(app: Celery, model: str, job_id: UUID) -> None:
 
 @shared_task(name=doorbell.TASK, ignore_result=True)
 def generate(_trace: str) -> None:
-    """There is work for a model of this worker, not necessarily the job rung for."""
-    worker().work()
+    """There is work for a model of this worker, not necessarily the job rung for. Who is at it goes
+    on until nothing is left, without waiting for the next ring, which may be late or lost."""
+    while worker().work():
+        pass
 
 
 @setup_logging.connect

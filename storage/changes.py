@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import func, select
+from sqlalchemy import func
 from sqlalchemy.exc import OperationalError
 
 from storage.database import Database
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
 CHANNEL = "easel_deliveries"
-_NOTIFY = select(func.pg_notify(CHANNEL, ""))
+BELL = func.pg_notify(CHANNEL, "")
+"""A column for a statement; heard when its transaction commits. SQLite has none, and needs none:
+every commit is heard there."""
 TICK_SECONDS = 0.01
 """SQLite has no bell, but says in 5 µs whether anybody has committed."""
 
 
-def tell(session: Session) -> None:
-    """Heard when this transaction commits. On SQLite every commit is heard anyway."""
-    if session.get_bind().dialect.name != "sqlite":
-        session.execute(_NOTIFY)
+def has_bell(session: Session) -> bool:
+    return session.get_bind().dialect.name != "sqlite"
 
 
 class Changes:

@@ -7,14 +7,15 @@ order of calls can show something old.
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import cache
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, func, or_, select, true, update
+from sqlalchemy import Update, and_, bindparam, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from storage import changes, metrics
 from storage.domain import Delivery, JobState, Platform
-from storage.tables import DeliveryRow, JobRow, RequestRow
+from storage.tables import DeliveryRow, JobRow, RequestRow, UtcDateTime
 
 _SOON = timedelta(seconds=2)
 """Who comes back later than this does not keep others waiting."""
@@ -39,19 +40,20 @@ def create(
 def desire(session: Session, job_id: UUID, *, urgent: bool = True, removed: bool = False) -> None:
     """The card of this job has changed. `urgent` is everything but progress; `removed` takes the
     message away for good."""
+    told = urgent and changes.has_bell(session)
+    session.execute(_desire(urgent, removed, told), {"job": job_id})
+
+
+@cache
+def _desire(urgent: bool, removed: bool, told: bool) -> Update:
     values: dict[str, object] = {"desired_revision": DeliveryRow.desired_revision + 1}
     if urgent:
         values["urgent"] = True
     if removed:
         values["removed"] = True
-    session.execute(
-        update(DeliveryRow)
-        .where(DeliveryRow.job_id == job_id)
-        .values(values)
-        .execution_options(synchronize_session=False)
-    )
-    if urgent:
-        changes.tell(session)
+    desired = update(DeliveryRow).where(DeliveryRow.job_id == bindparam("job")).values(values)
+    desired = desired.execution_options(synchronize_session=False)
+    return desired.returning(changes.BELL) if told else desired
 
 
 def lease_due(
@@ -69,41 +71,43 @@ def lease_due(
     """Take messages that lag behind (of all jobs, or of `only` one); mere progress waits until
     `pace` after the last edit. What the owner is still `busy` with is not taken twice, however
     long it takes."""
-    rows = session.scalars(
-        select(DeliveryRow)
-        .where(
-            _behind(platform, now),
-            DeliveryRow.job_id == only if only else true(),
-            DeliveryRow.job_id.not_in(busy),
-            or_(DeliveryRow.lease_until.is_(None), DeliveryRow.lease_until < now),
-            or_(
-                DeliveryRow.urgent,
-                DeliveryRow.shown_at.is_(None),
-                DeliveryRow.shown_at <= now - pace,
-            ),
-        )
-        .order_by(DeliveryRow.not_before)
-        .limit(limit)
-        .with_for_update(skip_locked=True)
-    ).all()
+    due = _DUE.where(DeliveryRow.job_id == only) if only else _DUE
+    given = {"platform": platform, "now": now, "busy": list(busy), "paced": now - pace}
+    rows = session.scalars(due.limit(limit), given).all()
     for row in rows:
         row.leased_by, row.lease_until, row.urgent = owner, now + lease, False
     return [_delivery(row) for row in rows]
 
 
-def _behind(platform: Platform, now: datetime) -> ColumnElement[bool]:
-    return and_(
-        DeliveryRow.platform == platform,
-        DeliveryRow.shown_revision < DeliveryRow.desired_revision,
-        DeliveryRow.gone.is_(None),
-        DeliveryRow.not_before <= now,
+# Each look asks these, so they are built once.
+_now = bindparam("now", type_=UtcDateTime())
+_behind = and_(
+    DeliveryRow.platform == bindparam("platform"),
+    DeliveryRow.shown_revision < DeliveryRow.desired_revision,
+    DeliveryRow.gone.is_(None),
+    DeliveryRow.not_before <= _now,
+)
+_ANY_DUE = select(DeliveryRow.job_id).where(_behind).limit(1)
+_DUE = (
+    select(DeliveryRow)
+    .where(
+        _behind,
+        DeliveryRow.job_id.not_in(bindparam("busy", expanding=True)),
+        or_(DeliveryRow.lease_until.is_(None), DeliveryRow.lease_until < _now),
+        or_(
+            DeliveryRow.urgent,
+            DeliveryRow.shown_at.is_(None),
+            DeliveryRow.shown_at <= bindparam("paced", type_=UtcDateTime()),
+        ),
     )
+    .order_by(DeliveryRow.not_before)
+    .with_for_update(skip_locked=True)
+)
 
 
 def any_due(session: Session, platform: Platform, now: datetime) -> bool:
     """A cheap look before `lease_due` takes the write lock."""
-    query = select(DeliveryRow.job_id).where(_behind(platform, now)).limit(1)
-    return session.scalar(query) is not None
+    return session.scalar(_ANY_DUE, {"platform": platform, "now": now}) is not None
 
 
 def _delivery(row: DeliveryRow) -> Delivery:

@@ -12,6 +12,7 @@ from uuid import UUID
 from sqlalchemy import (
     ColumnElement,
     Date,
+    Float,
     Integer,
     ScalarSelect,
     Select,
@@ -96,6 +97,22 @@ def _fairest() -> Select[UUID, UUID, int, int, datetime]:
 
 
 _FAIREST = _fairest()
+_TAKE = (
+    update(JobRow)
+    .where(JobRow.id == bindparam("job"), JobRow.attempt == bindparam("seen"), _claimable)
+    .values(
+        state=JobState.RUNNING,
+        attempt=JobRow.attempt + 1,
+        worker=bindparam("by"),
+        lease_until=bindparam("until", type_=UtcDateTime()),
+        claimed_at=_now,
+        queue_seconds=bindparam("waited", type_=Float()),
+        phase=Phase.LOADING,
+        step=0,
+        step_count=0,
+    )
+    .execution_options(synchronize_session=False)
+)
 
 
 def claim(
@@ -122,23 +139,14 @@ def claim(
     )
     for job in fairest.all():
         until = now + lease
-        taken = session.execute(
-            update(JobRow)
-            .where(JobRow.id == job.id, JobRow.attempt == job.attempt, _claimable)
-            .values(
-                state=JobState.RUNNING,
-                attempt=job.attempt + 1,
-                worker=worker,
-                lease_until=until,
-                claimed_at=now,
-                queue_seconds=(now - job.created_at).total_seconds(),
-                phase=Phase.LOADING,
-                step=0,
-                step_count=0,
-            )
-            .execution_options(synchronize_session=False),
-            given,
-        )
+        values = {
+            "job": job.id,
+            "seen": job.attempt,
+            "by": worker,
+            "until": until,
+            "waited": (now - job.created_at).total_seconds(),
+        }
+        taken = session.execute(_TAKE, given | values)
         if changed(taken) == 1:
             deliveries.desire(session, job.id)
             attempt = Attempt(

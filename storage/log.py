@@ -233,9 +233,12 @@ def waiting(session: Session, platform: str) -> list[Waiting]:
 
 
 def queue_length(session: Session) -> int:
-    waiting = (is_open(), JobRow.state == JobState.WAITING)
-    query = select(func.count()).select_from(JobRow).where(*waiting)
-    return int(session.scalar(query) or 0)
+    return int(session.scalar(_QUEUE_LENGTH) or 0)
+
+
+_QUEUE_LENGTH = (
+    select(func.count()).select_from(JobRow).where(is_open(), JobRow.state == JobState.WAITING)
+)
 
 
 # Each card and each page asks these, so they are built once.

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from functools import partial
 from uuid import UUID
 
-from sqlalchemy import bindparam, func, literal_column, select
+from sqlalchemy import Date, bindparam, func, literal_column, select
 from sqlalchemy.orm import Session
 
 from storage import metrics
@@ -49,28 +49,30 @@ def today(session: Session, platform: Platform, user_id: str, now: datetime) -> 
 
 
 def drawn_today(session: Session, platform: Platform, user_id: str, now: datetime) -> int:
-    drawn = session.scalar(
-        select(func.coalesce(func.sum(UsageRow.pictures), 0)).where(
-            UsageRow.platform == platform,
-            UsageRow.user_id == user_id,
-            UsageRow.day == now.astimezone(UTC).date(),
-        )
+    given = {"platform": platform, "user": user_id, "day": now.astimezone(UTC).date()}
+    return int(session.scalar(_DRAWN, given) or 0)
+
+
+# Each request asks these, so they are built once.
+_DRAWN = select(func.coalesce(func.sum(UsageRow.pictures), 0)).where(
+    UsageRow.platform == bindparam("platform"),
+    UsageRow.user_id == bindparam("user"),
+    UsageRow.day == bindparam("day", type_=Date()),
+)
+_OPEN = (
+    select(RequestRow.count)
+    .join(JobRow, JobRow.request_id == RequestRow.id)
+    .where(
+        is_open(),
+        row_by_row(RequestRow.platform) == bindparam("platform"),
+        row_by_row(RequestRow.user_id) == bindparam("user"),
     )
-    return int(drawn or 0)
+)
 
 
 def open_counts(session: Session, platform: Platform, user_id: str) -> list[int]:
     """Of each unfinished job of one person, how many pictures it is to be."""
-    counts = session.scalars(
-        select(RequestRow.count)
-        .join(JobRow, JobRow.request_id == RequestRow.id)
-        .where(
-            is_open(),
-            row_by_row(RequestRow.platform) == platform,
-            row_by_row(RequestRow.user_id) == user_id,
-        )
-    )
-    return list(counts)
+    return list(session.scalars(_OPEN, {"platform": platform, "user": user_id}))
 
 
 def recent(session: Session, platform: Platform, user_id: str, limit: int) -> list[UsageEntry]:

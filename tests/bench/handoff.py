@@ -36,13 +36,13 @@ def png() -> bytes:
     return buffer.getvalue()
 
 
-def celery_result(redis_url: str, data: bytes) -> Callable[[], bytes]:
+def celery_result(redis_url: str) -> Callable[[bytes], bytes]:
     """Store as a worker would, and get as the one who waits would; no message in between, so
     that this is the least that a result backend costs."""
     app = Celery("bench", backend=redis_url, set_as_current=False)
     app.conf.update(result_expires=60)
 
-    def hand_over() -> bytes:
+    def hand_over(data: bytes) -> bytes:
         task_id = str(uuid4())
         app.backend.store_result(task_id, data, "SUCCESS")
         got: bytes = AsyncResult(task_id, app=app).get(timeout=30)
@@ -52,7 +52,7 @@ def celery_result(redis_url: str, data: bytes) -> Callable[[], bytes]:
     return hand_over
 
 
-def blob_and_key(folder: Path, data: bytes, *, own_transactions: bool) -> Callable[[], bytes]:
+def blob_and_key(folder: Path, *, own_transactions: bool) -> Callable[[bytes], bytes]:
     """Put, write the key, read it, get. In the line the key is one more INSERT of the transaction
     that finishes the job and one more SELECT of the one that shows it, which are there in any case;
     with transactions of its own it is the most that it could cost."""
@@ -64,7 +64,7 @@ def blob_and_key(folder: Path, data: bytes, *, own_transactions: bool) -> Callab
     indexes = count()
     there = Session(database.engine)
 
-    def hand_over() -> bytes:
+    def hand_over(data: bytes) -> bytes:
         index, sha256 = next(indexes), blobs.put(data)
         with database.write() if own_transactions else nullcontext(there) as session:
             session.add(
@@ -92,21 +92,22 @@ def blob_and_key(folder: Path, data: bytes, *, own_transactions: bool) -> Callab
 
 def figures(folder: Path, redis_url: str) -> Iterator[Figure]:
     """Turn by turn, so that all meet the same machine."""
-    data = png()
+    picture = png()
     ways = {
-        "line": blob_and_key(folder / "line", data, own_transactions=False),
-        "own": blob_and_key(folder / "own", data, own_transactions=True),
-        "result": celery_result(redis_url, data),
+        "line": blob_and_key(folder / "line", own_transactions=False),
+        "own": blob_and_key(folder / "own", own_transactions=True),
+        "result": celery_result(redis_url),
     }
     took: dict[str, list[float]] = {name: [] for name in ways}
-    for _ in range(ROUNDS + WARMING):
+    for number in range(ROUNDS + WARMING):
+        data = picture + number.to_bytes(4)  # No picture is ever made twice.
         for name, hand_over in ways.items():
             started = time.perf_counter()
-            got = hand_over()
+            got = hand_over(data)
             took[name].append(time.perf_counter() - started)
             assert got == data
     line, own, result = (statistics.median(seconds[WARMING:]) for seconds in took.values())
-    note = f"PNG of {len(data) / 1e6:.1f} MB; baseline: Celery's result backend on Redis"
+    note = f"PNG of {len(picture) / 1e6:.1f} MB; baseline: Celery's result backend on Redis"
     for name, mine, aim in (
         ("picture hand-off", line, result / 8),
         ("picture hand-off with transactions of its own", own, None),
