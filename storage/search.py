@@ -6,10 +6,13 @@ the databases index is plain words with spaces between, so none of them has a sa
 
 import unicodedata
 from functools import cache
+from uuid import UUID
 
 from sqlalchemy import (
     ColumnElement,
+    FromClause,
     Integer,
+    Select,
     Subquery,
     and_,
     cast,
@@ -34,6 +37,10 @@ walks from the newest, where a longer one would be put together from all its wor
 WALKED = (3_000, 30_000)
 """Prompts that PostgreSQL reads from the newest on before it asks its index, which knows no order:
 what is in every hundredth prompt is found here, and what is rarer makes a short list there."""
+ASKED = 3
+"""PostgreSQL's index takes its time for each word that it is asked for, since it puts together all
+that begin so. So it is asked for the longest words, which are mostly the rarest, and the others are
+looked for in what it finds. So many together are rare: it is asked at once."""
 
 _LIGATURES = str.maketrans({"œ": "oe", "æ": "ae", "ø": "o", "ł": "l"})
 _fts = table("search_words", column("rowid", Integer), column("search_words"))
@@ -98,22 +105,27 @@ def found(session: Session, text: str, tags: tuple[str, ...], before: int | None
         if before is not None:
             query = query.where(_fts.c.rowid < before)
         return [query.subquery("found")]
+    row = row.add_columns(SearchRow.words)
     if before is not None:
         row = row.where(SearchRow.number < before)
     all_of_it = cast(_tsquery(sought, tags), TSQUERY)
-    newest = row.add_columns(SearchRow.words).order_by(SearchRow.number.desc())
-    ways = []
-    for count in WALKED:
-        walked = newest.limit(count).subquery()
-        walk = select(walked.c.number, walked.c.request_id).where(
-            walked.c.words.op("@@")(all_of_it)
-        )
-        ways.append(walk.subquery("found"))
-    # MATERIALIZED keeps the planner from walking the numbers instead of asking the index.
-    listed = row.where(SearchRow.words.op("@@")(all_of_it)).cte("listed")
-    asked = select(listed.prefix_with("MATERIALIZED")).order_by(listed.c.number.desc())
+
+    def among(rows: FromClause) -> Select[int, UUID]:
+        return select(rows.c.number, rows.c.request_id).where(rows.c.words.op("@@")(all_of_it))
+
+    longest = sorted(sought, key=len, reverse=True)[:ASKED]
+    # MATERIALIZED keeps the planner from walking the numbers instead of asking the index, and from
+    # asking it for all words.
+    some_of_it = cast(_tsquery(longest, tags), TSQUERY)
+    listed = row.where(SearchRow.words.op("@@")(some_of_it)).cte("listed")
+    listed = listed.prefix_with("MATERIALIZED")
     # Sorted before anything is joined to it: a page needs the rest of fifty rows, not of all.
-    return [*ways, asked.subquery("found")]
+    asked = among(listed).order_by(listed.c.number.desc()).subquery("found")
+    if len(sought) >= ASKED:
+        return [asked]
+    newest = row.order_by(SearchRow.number.desc())
+    walks = [among(newest.limit(count).subquery()).subquery("found") for count in WALKED]
+    return [*walks, asked]
 
 
 def _tsquery(sought: list[str], tags: tuple[str, ...]) -> str:
