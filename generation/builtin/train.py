@@ -243,8 +243,11 @@ def _check_recipe(recipe: Recipe, work: Path) -> None:
 
 def _facts(recipe: Recipe, exposures: Exposures) -> dict[str, Any]:
     counts = exposures.counts.sort().values
+    told = asdict(recipe)
+    if recipe.start:  # What made the weights, in place of where they lay.
+        told["start"] = json.loads(Path(recipe.start, "training.json").read_text("utf-8"))
     return {
-        "recipe": asdict(recipe),
+        "recipe": told,
         "exposures": {
             "total": int(counts.sum()),
             "least": int(counts[0]),

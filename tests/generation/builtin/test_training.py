@@ -93,6 +93,8 @@ def test_weights_that_are_there_learn_further(
     assert run(further, drawings, quiet(tmp_path / "further"), second)
     for kept in ("tokenizer/tokenizer.json", "text_encoder/config.json", "unet/config.json"):
         assert (first / kept).read_bytes() == (second / kept).read_bytes(), kept
+    one, two = (json.loads((f / "training.json").read_text()) for f in (first, second))
+    assert two["recipe"]["start"] == one, "what made the weights, not where they lay"
     before, after = (
         {
             f"{path.parent.name} {name}": weights
