@@ -7,15 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sqlalchemy import func
 from sqlalchemy.exc import OperationalError
 
 from storage.database import Database
-
-if TYPE_CHECKING:
-    from sqlalchemy.orm import Session
 
 CHANNEL = "easel_deliveries"
 BELL = func.pg_notify(CHANNEL, "")
@@ -23,10 +20,6 @@ BELL = func.pg_notify(CHANNEL, "")
 every commit is heard there."""
 TICK_SECONDS = 0.01
 """SQLite has no bell, but says in 5 µs whether anybody has committed."""
-
-
-def has_bell(session: Session) -> bool:
-    return session.get_bind().dialect.name != "sqlite"
 
 
 class Changes:

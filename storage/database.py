@@ -103,6 +103,11 @@ class Database:
         self.engine.dispose()
 
 
+def is_sqlite(session: Session) -> bool:
+    """For who is given a session and no Database."""
+    return session.get_bind().dialect.name == "sqlite"
+
+
 def connect(settings: Settings, clock: Clock = utc_now) -> Database:
     return Database(settings.resolved_database_url, clock)
 

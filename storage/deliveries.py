@@ -14,6 +14,7 @@ from sqlalchemy import Update, and_, bindparam, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from storage import changes, metrics
+from storage.database import is_sqlite
 from storage.domain import Delivery, JobState, Platform
 from storage.tables import DeliveryRow, JobRow, RequestRow, UtcDateTime
 
@@ -40,7 +41,7 @@ def create(
 def desire(session: Session, job_id: UUID, *, urgent: bool = True, removed: bool = False) -> None:
     """The card of this job has changed. `urgent` is everything but progress; `removed` takes the
     message away for good."""
-    told = urgent and changes.has_bell(session)
+    told = urgent and not is_sqlite(session)
     session.execute(_desire(urgent, removed, told), {"job": job_id})
 
 

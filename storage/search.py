@@ -27,6 +27,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import TSQUERY
 from sqlalchemy.orm import Session
 
+from storage.database import is_sqlite
 from storage.tables import SearchRow
 
 MOST_WORDS = 64
@@ -82,7 +83,7 @@ def holds(session: Session, text: str) -> ColumnElement[bool]:
     sought = words(text)[:MOST_WORDS]
     if not sought:
         return false() if text.strip() else true()
-    if not _is_sqlite(session):
+    if not is_sqlite(session):
         return SearchRow.words.op("@@")(cast(_tsquery(sought, ()), TSQUERY))
     spaced = literal(" ").concat(SearchRow.words)
     return and_(*(func.instr(spaced, f" {word}") > 0 for word in sought))
@@ -95,7 +96,7 @@ def found(session: Session, text: str, tags: tuple[str, ...], before: int | None
     row = select(SearchRow.number, SearchRow.request_id)
     if not sought:
         return [row.where(false()).subquery("found")]
-    if _is_sqlite(session):
+    if is_sqlite(session):
         match = " ".join([f'"{word}"*' for word in sought] + [f'"{tag}"' for tag in tags])
         query = (
             select(_fts.c.rowid.label("number"), SearchRow.request_id)
@@ -130,7 +131,3 @@ def found(session: Session, text: str, tags: tuple[str, ...], before: int | None
 
 def _tsquery(sought: list[str], tags: tuple[str, ...]) -> str:
     return " & ".join([f"'{word}':*" for word in sought] + [f"'{tag}'" for tag in tags])
-
-
-def _is_sqlite(session: Session) -> bool:
-    return session.get_bind().dialect.name == "sqlite"
