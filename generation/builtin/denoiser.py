@@ -30,6 +30,11 @@ _RATE_HELD: Final = 0.4
 _WARM_UP_STEPS: Final = 150
 _EMA: Final = 0.997
 _SHEET_SECONDS: Final = 1200.0
+_MISLED_BELOW: Final = 450  # time steps
+_MISLED_SHARE: Final = 0.7
+"""Where so much of a picture is left, it decides and not the words: so often they are those of
+another one. A U-Net that could draw all that captions ask for drew the prompt anew from step 374,
+where image to image begins at strength 0.4, and kept the layout in 76% only."""
 
 
 class Exposures:
@@ -137,7 +142,7 @@ class _Objective:
                 self._signal[times, None, None, None],
                 self._noise[times, None, None, None],
             )
-            hidden = self._networks.read(batch.captions)
+            hidden = self._networks.read(_mislead(batch.captions, times, random))
             predicted = self._networks.unet(
                 signal * latents + share * noise, times, encoder_hidden_states=hidden
             ).sample
@@ -161,6 +166,17 @@ class _Objective:
         shift = torch.rand(count, generator=random, device=self._device)
         parts = (torch.arange(count, device=self._device) + shift) / count
         return (parts.sqrt() * len(self._signal)).long().clamp_(max=len(self._signal) - 1)
+
+
+def _mislead(captions: list[str], times: torch.Tensor, random: torch.Generator) -> list[str]:
+    """The captions, where little noise is left mostly those of the next picture in the batch."""
+    drawn = torch.rand(len(captions), generator=random, device=times.device)
+    misled = ((times < _MISLED_BELOW) & (drawn < _MISLED_SHARE)).tolist()
+    following = [*captions[1:], *captions[:1]]
+    return [
+        next_one if wrong else own
+        for own, next_one, wrong in zip(captions, following, misled, strict=True)
+    ]
 
 
 @torch.no_grad()

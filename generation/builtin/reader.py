@@ -8,7 +8,6 @@ words by itself it drew coloured blobs (model/README.md). Half of the captions n
 with a fifth of them the second one was read right in 14%, and nobody draws what they are not told.
 """
 
-import copy
 from typing import Final
 
 import torch
@@ -29,8 +28,6 @@ from generation.builtin.stage import (
 from generation.builtin.words import COLOURS, Scene
 
 _RATE: Final = 2e-3
-_RATE_FURTHER: Final = 1e-3
-_KEEP: Final = 2.0
 _WARM_UP_STEPS: Final = 100
 _COLOURS: Final = {name: place for place, name in enumerate(COLOURS, start=1)}
 
@@ -41,40 +38,25 @@ def train_reader(
     concepts: int,
     session: Session,
     budget: Budget,
-    *,
-    further: bool,
 ) -> bool:
-    """Train the text encoder and the U-Net's pooling; True when complete.
-
-    `further`: they have learnt to read before. What they make of a caption of one thing has to stay
-    what it was, so that a U-Net that can draw it still knows what it is told.
-    """
+    """Train the text encoder and the U-Net's pooling; True when complete."""
     device, pooling = networks.text.device, networks.unet.add_embedding
     asked = _sizes(concepts)
-    before = copy.deepcopy(networks) if further else networks
     head = nn.Linear(pooling.proj.out_features, sum(asked)).to(device)
     trained = nn.ModuleList([networks.text, pooling, head])
-    rate = _RATE_FURTHER if further else _RATE
     optimizer = torch.optim.AdamW(
-        trained.parameters(), lr=rate, betas=(0.9, 0.99), weight_decay=0.01, fused=True
+        trained.parameters(), lr=_RATE, betas=(0.9, 0.99), weight_decay=0.01, fused=True
     )
 
     def step(number: int, done: float) -> tuple[torch.Tensor, int]:
-        set_rate(optimizer, rate * cosine(done) * min(1.0, (number + 1) / _WARM_UP_STEPS))
+        set_rate(optimizer, _RATE * cosine(done) * min(1.0, (number + 1) / _WARM_UP_STEPS))
         captions, scenes = batches.sayings(number)
         answers = torch.tensor([_answers(scene, concepts) for scene in scenes], device=device)
         with autocast(device):
-            hidden = networks.read(captions)
-            pooled = pooling(hidden)
-            told = head(pooled).float().split(asked, dim=1)
+            told = head(pooling(networks.read(captions))).float().split(asked, dim=1)
         loss = torch.stack(
             [functional.cross_entropy(said, answers[:, k]) for k, said in enumerate(told)]
         ).sum()
-        if further:
-            alone = [k for k, scene in enumerate(scenes) if len(scene.things) == 1]
-            loss = loss + _KEEP * _strayed(
-                before, [captions[k] for k in alone], hidden[alone], pooled[alone]
-            )
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(trained.parameters(), 1.0)
         optimizer.step()
@@ -83,17 +65,6 @@ def train_reader(
 
     parts: dict[str, Stateful] = {"trained": trained, "optimizer": optimizer}
     return run_stage("reader", session, budget, parts, step)
-
-
-def _strayed(
-    before: Networks, captions: list[str], hidden: torch.Tensor, pooled: torch.Tensor
-) -> torch.Tensor:
-    """How far the vectors of these captions are from those of `before`: mean squares."""
-    with torch.no_grad(), autocast(hidden.device):
-        was = before.read(captions)
-        was_pooled = before.unet.add_embedding(was)
-    apart = functional.mse_loss(hidden.float(), was.float())
-    return apart + functional.mse_loss(pooled.float(), was_pooled.float())
 
 
 def _sizes(concepts: int) -> list[int]:

@@ -93,8 +93,8 @@ def train_builtin(
     """Train in `work` and, once complete, write a diffusers folder to `out`.
 
     The length is `minutes` of training, or so many `exposures` of each concept without it. With
-    `start`, a model's folder, its networks learn further, without the autoencoder's first stage,
-    so that the latents that they know stay valid.
+    `start`, a model's folder, its U-Net and its decoder learn further, without the first two
+    stages, so that the latents and the words that the U-Net knows stay what they are.
     Returns False when `session_minutes` ended first: call it again with the same arguments, and it
     goes on from its checkpoint in `work`. `device` is "auto" (CUDA when there, else processor) or
     a torch device. Raises subprocess.CalledProcessError when npm cannot get the data, ValueError
@@ -176,9 +176,12 @@ def train(
 
     little, some, much = _budgets(recipe)
     complete = bool(
-        (start or train_autoencoder(vae, small, session, little, device))
-        and train_reader(
-            networks, captions, len(drawings.concepts), session, some, further=start is not None
+        (
+            start
+            or (
+                train_autoencoder(vae, small, session, little, device)
+                and train_reader(networks, captions, len(drawings.concepts), session, some)
+            )
         )
         and train_denoiser(
             networks,
@@ -210,7 +213,7 @@ def _budgets(recipe: Recipe) -> tuple[Budget, Budget, Budget]:
         )
     small = min(recipe.minutes * _SMALL_SHARE, _SMALL_MINUTES)
     reader = min(recipe.minutes * _READER_SHARE, _READER_MINUTES)
-    left = recipe.minutes - 2 * small - reader
+    left = recipe.minutes - small - (0 if recipe.start else small + reader)
     return Budget(seconds=60 * small), Budget(seconds=60 * reader), Budget(seconds=60 * left)
 
 

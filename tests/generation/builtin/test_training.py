@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from generation.builtin import known_names
+from generation.builtin import denoiser, known_names
 from generation.builtin.dataset import Drawings
 from generation.builtin.evaluate import load_pipeline
 from generation.builtin.export import draw
@@ -104,11 +104,19 @@ def test_weights_that_are_there_learn_further(
         for folder in (first, second)
     )
     moved = {name for name in before if not torch.equal(before[name], after[name])}
-    assert not any(name.startswith("vae encoder") for name in moved)
-    for part in ("vae decoder", "text_encoder", "unet add_embedding", "unet conv_out"):
+    for part in ("vae encoder", "text_encoder"):
+        assert not any(name.startswith(part) for name in moved), part
+    for part in ("vae decoder", "unet add_embedding", "unet conv_out"):
         assert any(name.startswith(part) for name in moved), part
-    near = max(float((before[n] - after[n]).abs().max()) for n in moved if n.startswith("text_"))
-    assert near < 0.01, "a text encoder learns gently when it can read already"
+
+
+def test_words_mislead_only_where_much_of_the_picture_is_left() -> None:
+    captions, times = [str(number) for number in range(2000)], torch.arange(2000) % 1000
+    told = denoiser._mislead(captions, times, torch.Generator().manual_seed(0))
+    wrong = [int(time) for time, own, now in zip(times, captions, told, strict=True) if own != now]
+    assert max(wrong) < 450
+    assert 0.65 < len(wrong) / 900 < 0.75
+    assert set(told) <= set(captions)
 
 
 class Counter:
