@@ -68,7 +68,7 @@ def is_refused(call: Callable[[], Any]) -> bool:
 def shared_slack() -> Iterator[FakeSlack]:
     """For tests that ask for nothing but answers."""
     with FakeSlack() as slack:
-        slack.loosen(1000)
+        slack.loosen(1_000_000)
         yield slack
 
 
@@ -578,7 +578,7 @@ def running(
 ) -> Iterator[FakeSlack]:
     """The little app, connected."""
     app, home = little_app(slack, heard), Running()
-    slack.loosen(1000)
+    slack.loosen(1_000_000)
     if request.param == "socket":
         handler = home.do(_connected(app))
         stop = handler.close_async
@@ -741,7 +741,7 @@ def test_sockets_break_and_are_renewed(slack: FakeSlack, heard: list[Json]) -> N
 
 
 def test_signatures(slack: FakeSlack, heard: list[Json]) -> None:
-    slack.loosen(1000)
+    slack.loosen(1_000_000)
     home = Running()
     runner = home.do(_listening(little_app(slack, heard)))
     slack.listen(f"http://127.0.0.1:{runner.addresses[0][1]}/slack/events")
@@ -761,7 +761,7 @@ def test_signatures(slack: FakeSlack, heard: list[Json]) -> None:
 
 def test_faults(slack: FakeSlack) -> None:
     client = WebClient(BOT_TOKEN, base_url=slack.api_url, retry_handlers=[])
-    slack.loosen(1000)
+    slack.loosen(1_000_000)
 
     def post(text: str) -> Any:
         return client.chat_postMessage(channel=PICTURES, text=text)

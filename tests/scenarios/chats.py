@@ -258,7 +258,7 @@ async def on_discord(
 async def on_slack(
     settings: Settings, line: Line, slack: FakeSlack, locale: str
 ) -> AsyncIterator[SlackChat]:
-    slack.loosen(1000)
+    slack.loosen(1_000_000)
     for user in PEOPLE.values():
         slack.person(user, locale=LOCALES[locale], admin=user == MOD)
     app = create_app(settings, line)

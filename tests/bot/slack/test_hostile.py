@@ -37,7 +37,7 @@ def settings(tmp_path: Path, slack: FakeSlack) -> Settings:
 
 
 def prepare(slack: FakeSlack) -> None:
-    slack.loosen(1000)
+    slack.loosen(1_000_000)
     for channel in CHANNELS:
         slack.channel(channel)
 
