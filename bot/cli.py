@@ -187,7 +187,7 @@ def slack_manifest(
 
 @app.command()
 def worker(
-    concurrency: Annotated[int, typer.Option(min=1, help="Jobs in hand at once.")] = 1,
+    concurrency: Annotated[int, typer.Option(min=1, help="Jobs drawn at once.")] = 1,
 ) -> None:
     """Draw what the queue holds: Celery's own worker with Easel's defaults."""
     # A thread of OpenMP that spins while it waits takes the core from the one that it waits for.

@@ -24,10 +24,10 @@ from bot.core.line import Line
 from bot.core.names import hint
 from bot.core.present import is_silent, present, queue_view, served_models
 from bot.i18n import say
-from storage import deliveries, log
+from storage import deliveries, log, queue
 from storage.changes import Changes
 from storage.domain import Card, CardPicture, Delivery, JobState, Platform
-from storage.log import Waiting
+from storage.queue import Waiting
 
 logger = structlog.get_logger()
 
@@ -199,10 +199,10 @@ class Deliverer:
                 if entry is None:
                     raise Gone("forgotten")
                 waiting = entry.state is JobState.WAITING
-                queue = queue_view(session, entry, now) if waiting else None
+                view = queue_view(session, entry, now) if waiting else None
                 words = hint(entry.request, line.catalog) if entry.user_id else None
                 told = say(entry.locale, words.text, **words.values) if words else ""
-                return present(entry, queue, told)
+                return present(entry, view, told)
 
         return await asyncio.to_thread(look)
 
@@ -216,7 +216,7 @@ class Deliverer:
 
         def look() -> list[tuple[UUID, str]]:
             with line.database.read() as session:
-                waiting = log.waiting(session, platform)
+                waiting = queue.waiting(session, platform)
                 served = served_models(session, now)
             views = ((job, _of_waiting(job, served, now)) for job in waiting)
             return [(job.job_id, words) for job, words in views if words != job.said]

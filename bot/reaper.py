@@ -48,8 +48,9 @@ class Reaper:
                 now=now,
             )
         )
+        if rings:  # One line for all: in a long queue that nobody serves there are many.
+            logger.info("reap.ring", count=len(rings), first=str(rings[0].job_id))
         for ring in rings:
-            logger.info("reap.ring", job=str(ring.job_id), model=ring.model)
             metrics.RINGS_REPEATED.labels(ring.model).inc()
             await asyncio.to_thread(line.ring, ring.model, ring.job_id)
         return len(rings)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import signal
 import socket
@@ -28,7 +29,11 @@ from storage.database import connect
 from storage.settings import Settings
 
 SIGN_OF_LIFE_SECONDS = 5.0
+LOOK_SECONDS = 1.0
+_M_ARENA_MAX = -8
+"""glibc's malloc.h."""
 log = structlog.get_logger()
+_capacity = 1
 
 
 @cache
@@ -49,6 +54,7 @@ def worker() -> Worker:
         # The device belongs to the engine alone, so the checkers look with the processor.
         checkers=load_checkers(settings.safety_checkers, "cpu"),
         ring=partial(_ring, doorbell.create_app(settings, models)),
+        capacity=_capacity,
     )
 
 
@@ -61,6 +67,10 @@ def _ring(app: Celery, model: str, job_id: UUID) -> None:
 def generate(_trace: str) -> None:
     """There is work for a model of this worker, not necessarily the job rung for. Who is at it goes
     on until nothing is left, without waiting for the next ring, which may be late or lost."""
+    _work()
+
+
+def _work() -> None:
     while worker().work():
         pass
 
@@ -82,6 +92,9 @@ _open = contextlib.ExitStack()
 @worker_init.connect
 def _make(sender: Any, **_: Any) -> None:
     chat_secrets.drop()
+    _keep_to_few_arenas()
+    global _capacity
+    _capacity = sender.concurrency
     it = worker()
     checks = {
         "worker": lambda: "about to leave" if it.draining.is_set() else health.WELL,
@@ -91,12 +104,20 @@ def _make(sender: Any, **_: Any) -> None:
     _open.enter_context(health.serving(it.settings.health_address, checks))
 
 
+def _keep_to_few_arenas() -> None:
+    """By default glibc lets up to eight times as many threads as there are cores keep memory that
+    they have freed for themselves, and each job has a thread for its heart."""
+    with contextlib.suppress(OSError, AttributeError, TypeError):  # Another C library.
+        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 2)
+
+
 @worker_ready.connect
 def _start(**_: Any) -> None:
     it = worker()
     first = it.settings.default_model
     it.engine.warm(first if first in it.models else it.models[0])
     threading.Thread(target=_live, name="signs of life", daemon=True).start()
+    threading.Thread(target=_look, name="looking", daemon=True).start()
 
 
 @worker_shutting_down.connect
@@ -112,6 +133,18 @@ def _drain_and_end() -> None:
     with contextlib.suppress(OperationalError), it.database.write() as session:
         places.worker_gone(session, it.name)
     os._exit(0)
+
+
+def _look() -> None:
+    """Look for work without a ring too: rings are lost, or wait with a worker that is busy. While
+    others draw, this one waits for its turn, so that none of the device's time is lost while they
+    judge and store what they have drawn."""
+    it = worker()
+    while not it.draining.wait(LOOK_SECONDS):
+        try:
+            _work()
+        except OperationalError as error:
+            log.warning("worker.look", error=type(error).__name__)
 
 
 def _live() -> None:

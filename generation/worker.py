@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from datetime import timedelta
 from uuid import UUID
 
@@ -55,7 +56,8 @@ STORE_SECONDS = 10.0
 
 
 class Worker:
-    """What a worker process is made of. `work` may run in several threads."""
+    """What a worker process is made of. `work` may run in several threads: while one judges and
+    stores what it has drawn, another draws."""
 
     def __init__(
         self,
@@ -69,8 +71,10 @@ class Worker:
         engine: Engine,
         checkers: Sequence[Checker],
         ring: Callable[[str, UUID], None],
+        capacity: int = 1,
     ) -> None:
-        """`ring` tells other workers of a job that was handed back."""
+        """`ring` tells other workers of a job that was handed back; `capacity` is how many jobs
+        the engine is given at once."""
         self.name = name
         self.models = tuple(models)
         self.settings = settings
@@ -82,8 +86,9 @@ class Worker:
         self._ring = ring
         self.draining = threading.Event()
         self._in_hand = 0
-        self._drawing = 0
+        self._jobs: set[UUID] = set()
         self._changed = threading.Condition()
+        self._places = threading.Semaphore(capacity)
         self._door = threading.Lock()
 
     def work(self) -> bool:
@@ -107,46 +112,47 @@ class Worker:
             self._changed.wait_for(lambda: self._in_hand == 0)
 
     def _work(self) -> bool:
-        with self._door:
-            job = self._take()
-            if job is not None and job.attempt.crashes:
-                self._do(job)
-                return True
-        if job is not None:
-            self._do(job)
-        return job is not None
+        with ExitStack() as place:
+            # Nothing is claimed before there is room for it: until then others may have it.
+            place.enter_context(self._places)
+            with self._door:
+                job = self._take()
+                if job is not None and job.attempt.crashes:
+                    self._do(job, place)
+                    return True
+            if job is not None:
+                self._do(job, place)
+            return job is not None
 
     def _take(self) -> GenerationJob | None:
         """The fairest job. One that may have ended a worker is drawn alone, so that it takes no
         other along: the caller lets nobody else through the door until it is done."""
         job = None if self.draining.is_set() else self._claim()
-        if job is not None and job.attempt.crashes and self._drawing:
+        if job is not None and job.attempt.crashes and self._jobs:
             self._release(job)
             with self._changed:
-                self._changed.wait_for(lambda: self._drawing == 0)
+                self._changed.wait_for(lambda: not self._jobs)
             job = None if self.draining.is_set() else self._claim()
         if job is not None:
             with self._changed:
-                self._drawing += 1
+                self._jobs.add(job.id)
         return job
 
-    def _do(self, job: GenerationJob) -> None:
+    def _do(self, job: GenerationJob, place: ExitStack) -> None:
         try:
-            self._draw_and_finish(job)
+            # Also what libraries say on this thread tells whose it is.
+            with structlog.contextvars.bound_contextvars(job=str(job.id)):
+                self._draw_and_finish(job, place)
         finally:
             with self._changed:
-                self._drawing -= 1
+                self._jobs.remove(job.id)
                 self._changed.notify_all()
 
-    def _draw_and_finish(self, job: GenerationJob) -> None:
-        # Also what libraries say on this thread tells whose it is.
-        with structlog.contextvars.bound_contextvars(job=str(job.id)):
-            self._draw_in_context(job)
-
-    def _draw_in_context(self, job: GenerationJob) -> None:
+    def _draw_and_finish(self, job: GenerationJob, place: ExitStack) -> None:
+        """`place` is the job's in the engine; it is left as soon as the pixels are there."""
         log.info("job.claimed", job=str(job.id), attempt=job.attempt.number)
         with Heart(job, self.settings, self.database, self.draining) as heart:
-            outcome = self._outcome(job, heart)
+            outcome = self._outcome(job, heart, place)
         if outcome is not None:
             self._finish(job, outcome)
         elif heart.lost:
@@ -165,12 +171,13 @@ class Worker:
                 lease=timedelta(seconds=self.settings.lease_seconds),
                 max_attempts=self.settings.max_attempts,
                 now=self.database.clock(),
+                in_hand=self._jobs,
             )
 
-    def _outcome(self, job: GenerationJob, heart: Heart) -> Outcome | None:
+    def _outcome(self, job: GenerationJob, heart: Heart, place: ExitStack) -> Outcome | None:
         """How it ended; None when it did not, because the job is not ours or we are leaving."""
         try:
-            return self._draw(job, heart)
+            return self._draw(job, heart, place)
         except Stopped:
             return Cancelled() if heart.cancelled and not heart.lost else None
         except FileNotFoundError:
@@ -188,7 +195,7 @@ class Worker:
             log.error("job.error", job=str(job.id), error=type(error).__name__)
             return Failed(reason=FailureReason.ERROR)
 
-    def _draw(self, job: GenerationJob, heart: Heart) -> Outcome:
+    def _draw(self, job: GenerationJob, heart: Heart, place: ExitStack) -> Outcome:
         reference = mask = None
         if job.request.reference is not None:
             reference = self._load(job.request.reference.sha256)
@@ -202,6 +209,7 @@ class Worker:
         drawn = self.engine.draw(
             job.request, reference=reference, mask=mask, progress=heart.progress
         ).result()
+        place.close()
         heart.finishing()
         steps = max(1, heart.progress.report.steps)
         metrics.STEP_SECONDS.labels(job.request.model).observe(drawn.device_seconds / steps)

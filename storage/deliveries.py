@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from storage import changes, metrics
 from storage.database import is_sqlite
 from storage.domain import Delivery, JobState, Platform
-from storage.tables import DeliveryRow, JobRow, RequestRow, UtcDateTime
+from storage.tables import DeliveryRow, JobRow, RequestRow, UtcDateTime, add
 
 _SOON = timedelta(seconds=2)
 """Who comes back later than this does not keep others waiting."""
@@ -26,15 +26,15 @@ def create(
     session: Session, job_id: UUID, platform: Platform, address: Mapping[str, str], now: datetime
 ) -> None:
     """The first revision, with the address of the placeholder that is already there."""
-    session.add(
-        DeliveryRow(
-            job_id=job_id,
-            platform=platform,
-            address=dict(address),
-            message_id=address.get("message_id", ""),
-            created_at=now,
-            not_before=now,
-        )
+    add(
+        session,
+        DeliveryRow,
+        job_id=job_id,
+        platform=platform,
+        address=dict(address),
+        message_id=address.get("message_id", ""),
+        created_at=now,
+        not_before=now,
     )
 
 

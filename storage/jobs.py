@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
-from sqlalchemy import CursorResult, and_, or_, select, update
+from sqlalchemy import CursorResult, and_, bindparam, or_, select, update
 from sqlalchemy.orm import Session
 
 from storage import deliveries, metrics, review, search, usage
@@ -29,18 +29,25 @@ from storage.domain import (
     Verdict,
 )
 from storage.domain.policy import Decision
-from storage.tables import JobRow, PictureRow, RequestRow, SearchRow, VerdictRow
+from storage.tables import JobRow, PictureRow, RequestRow, SearchRow, UtcDateTime, VerdictRow, add
 
 
 def known(session: Session, event: EventKey, press: str, now: datetime) -> UUID | None:
     """The job that this event, or the same button pressed within 2 s, has made already."""
-    pressed = and_(RequestRow.press == press, RequestRow.created_at > now - timedelta(seconds=2))
-    same = RequestRow.event_key == str(event)
-    return session.scalar(
-        select(JobRow.id)
-        .join(RequestRow, RequestRow.id == JobRow.request_id)
-        .where(or_(same, pressed) if press else same)
-    )
+    given = {"event": str(event)}
+    if not press:
+        return session.scalar(_SAME_EVENT, given)
+    return session.scalar(_SAME_PRESS, given | {"press": press, "lately": now - _TWICE})
+
+
+_TWICE = timedelta(seconds=2)
+_same_event = RequestRow.event_key == bindparam("event")
+_same_press = and_(
+    RequestRow.press == bindparam("press"),
+    RequestRow.created_at > bindparam("lately", type_=UtcDateTime()),
+)
+_JOBS = select(JobRow.id).join(RequestRow, RequestRow.id == JobRow.request_id)
+_SAME_EVENT, _SAME_PRESS = _JOBS.where(_same_event), _JOBS.where(or_(_same_event, _same_press))
 
 
 def record(
@@ -58,57 +65,58 @@ def record(
     """Write a request and its job, which waits; or which is refused if a verdict blocks it."""
     request_id, job_id = uuid4(), uuid4()
     reference = request.reference
-    session.add(
-        RequestRow(
-            id=request_id,
-            event_key=str(event),
-            press=press,
-            platform=place.platform,
-            enterprise_id=place.enterprise_id,
-            workspace_id=place.workspace_id,
-            channel_id=place.channel_id,
-            thread_id=place.thread_id,
-            user_id=requester.user_id,
-            locale=requester.locale,
-            age_restricted=place.age_restricted,
-            upload_limit_bytes=place.upload_limit_bytes,
-            private=request.private,
-            prompt=request.prompt,
-            negative_prompt=request.negative_prompt,
-            prompt_labels=sorted(prompt_labels),
-            model=request.model,
-            style=request.style,
-            width=request.width,
-            height=request.height,
-            steps=request.steps,
-            guidance_scale=request.guidance_scale,
-            scheduler=request.scheduler,
-            seed=request.seed,
-            count=request.count,
-            use=reference.use if reference else None,
-            strength=reference.strength if reference else request.strength,
-            reference_sha256=reference.sha256 if reference else None,
-            mask_sha256=reference.mask_sha256 if reference else None,
-            parent_sha256=request.parent_sha256,
-            created_at=now,
-        )
+    add(
+        session,
+        RequestRow,
+        id=request_id,
+        event_key=str(event),
+        press=press,
+        platform=place.platform,
+        enterprise_id=place.enterprise_id,
+        workspace_id=place.workspace_id,
+        channel_id=place.channel_id,
+        thread_id=place.thread_id,
+        user_id=requester.user_id,
+        locale=requester.locale,
+        age_restricted=place.age_restricted,
+        upload_limit_bytes=place.upload_limit_bytes,
+        private=request.private,
+        prompt=request.prompt,
+        negative_prompt=request.negative_prompt,
+        prompt_labels=sorted(prompt_labels),
+        model=request.model,
+        style=request.style,
+        width=request.width,
+        height=request.height,
+        steps=request.steps,
+        guidance_scale=request.guidance_scale,
+        scheduler=request.scheduler,
+        seed=request.seed,
+        count=request.count,
+        use=reference.use if reference else None,
+        strength=reference.strength if reference else request.strength,
+        reference_sha256=reference.sha256 if reference else None,
+        mask_sha256=reference.mask_sha256 if reference else None,
+        parent_sha256=request.parent_sha256,
+        created_at=now,
     )
-    session.flush()
-    job = JobRow(
+    grave = [v for v in verdicts if v.decision in (Decision.HOLD, Decision.BLOCK)]
+    add(
+        session,
+        JobRow,
         id=job_id,
         request_id=request_id,
         model=request.model,
-        state=JobState.WAITING,
+        state=JobState.REFUSED if grave else JobState.WAITING,
         created_at=now,
         rung_at=now,
+        finished_at=now if grave else None,
     )
     words = search.indexed(request.prompt, place.platform, place.workspace_id, requester.user_id)
-    session.add_all([job, SearchRow(request_id=request_id, words=words)])
-    session.flush()
+    add(session, SearchRow, request_id=request_id, words=words)
     _log_verdicts(session, job_id, 0, verdicts, None, now)
-    grave = [v for v in verdicts if v.decision in (Decision.HOLD, Decision.BLOCK)]
     if grave:
-        job.state, job.finished_at = JobState.REFUSED, now
+        metrics.job_ended(session, request.model, JobState.REFUSED)
         review.open_for(session, job_id, "", grave, now)
     return job_id
 
@@ -122,21 +130,21 @@ def _log_verdicts(
     now: datetime,
 ) -> None:
     for verdict in verdicts:
-        session.add(
-            VerdictRow(
-                job_id=job_id,
-                attempt=attempt,
-                subject=verdict.subject,
-                picture_index=picture_index,
-                decision=verdict.decision,
-                rule=verdict.rule,
-                label=verdict.label,
-                score=verdict.score,
-                scores=dict(verdict.scores),
-                checker=verdict.checker,
-                checker_version=verdict.checker_version,
-                created_at=now,
-            )
+        add(
+            session,
+            VerdictRow,
+            job_id=job_id,
+            attempt=attempt,
+            subject=verdict.subject,
+            picture_index=picture_index,
+            decision=verdict.decision,
+            rule=verdict.rule,
+            label=verdict.label,
+            score=verdict.score,
+            scores=dict(verdict.scores),
+            checker=verdict.checker,
+            checker_version=verdict.checker_version,
+            created_at=now,
         )
 
 
@@ -232,19 +240,19 @@ _STATES = {
 def _record_pictures(session: Session, job: GenerationJob, made: Made, now: datetime) -> None:
     for picture in made.pictures:
         decision = picture.verdict.decision
-        session.add(
-            PictureRow(
-                job_id=job.id,
-                index=picture.index,
-                seed=picture.seed,
-                sha256=picture.sha256,
-                media_type=picture.media_type,
-                width=picture.width,
-                height=picture.height,
-                size_bytes=picture.size_bytes,
-                decision=decision,
-                kept_apart=decision in (Decision.HOLD, Decision.BLOCK),
-            )
+        add(
+            session,
+            PictureRow,
+            job_id=job.id,
+            index=picture.index,
+            seed=picture.seed,
+            sha256=picture.sha256,
+            media_type=picture.media_type,
+            width=picture.width,
+            height=picture.height,
+            size_bytes=picture.size_bytes,
+            decision=decision,
+            kept_apart=decision in (Decision.HOLD, Decision.BLOCK),
         )
         verdicts = picture.verdicts
         _log_verdicts(session, job.id, job.attempt.number, verdicts, picture.index, now)

@@ -4,7 +4,7 @@ again when the lease runs out; the attempt number tells the newest holder from a
 Every function takes a session of `Database.write` and the time; none commits.
 """
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
@@ -123,8 +123,10 @@ def claim(
     lease: timedelta,
     max_attempts: int,
     now: datetime,
+    in_hand: Container[UUID] = (),
 ) -> GenerationJob | None:
-    """Take the fairest claimable job of these models, or None: no row, no work."""
+    """Take the fairest claimable job of these models, or None: no row, no work. What this worker
+    has `in_hand` it does not take from itself, even if it could not renew the lease in time."""
     lately = now - FAIR_WINDOW
     given = {"now": now, "max_attempts": max_attempts}
     fairest = session.execute(
@@ -138,6 +140,8 @@ def claim(
         },
     )
     for job in fairest.all():
+        if job.id in in_hand:
+            continue
         until = now + lease
         values = {
             "job": job.id,

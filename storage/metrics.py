@@ -51,7 +51,7 @@ def after_commit(session: Session, count: Callable[[], None]) -> None:
 
 @event.listens_for(JobRow.state, "set")
 def _state_set(job: JobRow, state: str, *_: object) -> None:
-    """Wherever a row's state is set. `jobs.finish`, which updates without a row, says it itself."""
+    """Wherever a row's state is set. Where `storage.jobs` writes without one, it says so itself."""
     if JobState(state).finished and (session := object_session(job)) is not None:
         job_ended(session, job.model, JobState(state))
 

@@ -142,7 +142,3 @@ def unban(session: Session, platform: str, user_id: str) -> bool:
     if row is not None:
         session.delete(row)
     return row is not None
-
-
-def is_banned(session: Session, platform: str, user_id: str) -> bool:
-    return session.get(BanRow, (platform, user_id)) is not None

@@ -1,32 +1,32 @@
-"""What each finished job cost, and what a person has left today."""
+"""What each finished job cost."""
 
 from datetime import UTC, datetime
 from functools import partial
 from uuid import UUID
 
-from sqlalchemy import Date, bindparam, func, literal_column, select
+from sqlalchemy import bindparam, func, literal_column, select
 from sqlalchemy.orm import Session
 
 from storage import metrics
 from storage.domain import Platform, UsageEntry
-from storage.tables import JobRow, RequestRow, UsageRow, is_open, row_by_row
+from storage.tables import JobRow, RequestRow, UsageRow, add
 
 
 def enter(session: Session, job_id: UUID, pictures: int, now: datetime) -> None:
     """Write the usage entry of a job that has just been finished."""
     job = session.execute(_FINISHED, {"job": job_id}).one()
-    session.add(
-        UsageRow(
-            job_id=job_id,
-            platform=job.platform,
-            workspace_id=job.workspace_id,
-            user_id=job.user_id,
-            day=now.astimezone(UTC).date(),
-            pictures=pictures,
-            device_seconds=job.device_seconds,
-            queue_seconds=job.queue_seconds,
-            created_at=now,
-        )
+    add(
+        session,
+        UsageRow,
+        job_id=job_id,
+        platform=job.platform,
+        workspace_id=job.workspace_id,
+        user_id=job.user_id,
+        day=now.astimezone(UTC).date(),
+        pictures=pictures,
+        device_seconds=job.device_seconds,
+        queue_seconds=job.queue_seconds,
+        created_at=now,
     )
     drawn_in = (now - job.claimed_at).total_seconds() if job.claimed_at else 0.0
     metrics.after_commit(session, partial(metrics.job_took, job.model, job.queue_seconds, drawn_in))
@@ -40,39 +40,6 @@ _FINISHED = (
     .join(RequestRow, RequestRow.id == JobRow.request_id)
     .where(JobRow.id == bindparam("job"))
 )
-
-
-def today(session: Session, platform: Platform, user_id: str, now: datetime) -> int:
-    """Pictures that count against this person's day (UTC): drawn today, or on their way."""
-    drawn = drawn_today(session, platform, user_id, now)
-    return drawn + sum(open_counts(session, platform, user_id))
-
-
-def drawn_today(session: Session, platform: Platform, user_id: str, now: datetime) -> int:
-    given = {"platform": platform, "user": user_id, "day": now.astimezone(UTC).date()}
-    return int(session.scalar(_DRAWN, given) or 0)
-
-
-# Each request asks these, so they are built once.
-_DRAWN = select(func.coalesce(func.sum(UsageRow.pictures), 0)).where(
-    UsageRow.platform == bindparam("platform"),
-    UsageRow.user_id == bindparam("user"),
-    UsageRow.day == bindparam("day", type_=Date()),
-)
-_OPEN = (
-    select(RequestRow.count)
-    .join(JobRow, JobRow.request_id == RequestRow.id)
-    .where(
-        is_open(),
-        row_by_row(RequestRow.platform) == bindparam("platform"),
-        row_by_row(RequestRow.user_id) == bindparam("user"),
-    )
-)
-
-
-def open_counts(session: Session, platform: Platform, user_id: str) -> list[int]:
-    """Of each unfinished job of one person, how many pictures it is to be."""
-    return list(session.scalars(_OPEN, {"platform": platform, "user": user_id}))
 
 
 def recent(session: Session, platform: Platform, user_id: str, limit: int) -> list[UsageEntry]:

@@ -9,19 +9,19 @@ from uuid import UUID
 from sqlalchemy.orm import Session
 
 from bot.core.textcheck import SEXUAL, TextRules, check_text
-from storage import deliveries, jobs, log, places, review, usage
+from storage import deliveries, jobs, places, standing
 from storage.domain import (
     Complaint,
     Decision,
     ImageRequest,
     Place,
     RawCommand,
-    Requester,
     Subject,
     Verdict,
 )
 from storage.domain.policy import MINOR_FLOOR_RULE, MINOR_LABEL
 from storage.settings import Settings
+from storage.standing import Standing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,9 +69,10 @@ def accept(
 ) -> UUID | Complaint:
     """Write it down, or say why not. The caller holds the requester's lock."""
     rules = places.rules(session, raw.place.platform, raw.place.workspace_id)
-    complaint = _place_allows(session, rules, raw)
+    person = standing.of(session, raw.requester.platform, raw.requester.user_id, now)
+    complaint = _place_allows(rules, person, raw.place)
     if complaint is None and not checked.refused:
-        complaint = _quota_allows(session, settings, rules, request, raw.requester, now)
+        complaint = _quota_allows(settings, rules, person, request)
     if complaint is not None:
         return complaint
     job_id = jobs.record(
@@ -89,11 +90,8 @@ def accept(
     return job_id
 
 
-def _place_allows(
-    session: Session, rules: places.WorkspaceRules, raw: RawCommand
-) -> Complaint | None:
-    place, person = raw.place, raw.requester
-    if review.is_banned(session, person.platform, person.user_id):
+def _place_allows(rules: places.WorkspaceRules, person: Standing, place: Place) -> Complaint | None:
+    if person.banned:
         return Complaint(text="A moderator has barred you from asking for pictures here.")
     if rules.paused:
         return Complaint(text="Drawing is paused here. Try again later, or ask a moderator.")
@@ -106,33 +104,26 @@ def _place_allows(
 
 
 def _quota_allows(
-    session: Session,
-    settings: Settings,
-    rules: places.WorkspaceRules,
-    request: ImageRequest,
-    person: Requester,
-    now: datetime,
+    settings: Settings, rules: places.WorkspaceRules, person: Standing, request: ImageRequest
 ) -> Complaint | None:
     quota = settings.daily_pictures if rules.daily_pictures is None else rules.daily_pictures
-    unfinished = usage.open_counts(session, person.platform, person.user_id)
-    used = sum(unfinished) + usage.drawn_today(session, person.platform, person.user_id, now)
-    if used + request.count > quota:
+    if person.today + request.count > quota:
         return Complaint(
             text="That would be {wanted} pictures today, and your limit is {quota}. You have "
             "{left} left; the count starts again at midnight UTC.",
             values={
-                "wanted": used + request.count,
+                "wanted": person.today + request.count,
                 "quota": quota,
-                "left": max(0, quota - used),
+                "left": max(0, quota - person.today),
             },
         )
-    if len(unfinished) >= settings.person_queue_limit:
+    if person.unfinished >= settings.person_queue_limit:
         return Complaint(
             text="You have {limit} requests waiting already. Wait for one, or cancel one with "
             "/queue.",
             values={"limit": settings.person_queue_limit},
         )
-    if log.queue_length(session) >= settings.queue_limit:
+    if person.queue >= settings.queue_limit:
         return Complaint(
             text="The queue is full ({limit} requests). Try again in a few minutes.",
             values={"limit": settings.queue_limit},

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from bot.core.present import queue_view
 from bot.i18n import format_duration, say
-from storage import deliveries, log, places, usage
+from storage import deliveries, log, places, standing, usage
 from storage.domain import JobState, Platform
 from storage.log import LogEntry
 from storage.settings import Settings
@@ -74,7 +74,7 @@ def used(
     """Today's pictures, what the quota of this place leaves, and the last requests."""
     rules = places.rules(session, platform, workspace_id)
     quota = settings.daily_pictures if rules.daily_pictures is None else rules.daily_pictures
-    today = usage.today(session, platform, user_id, now)
+    today = standing.of(session, platform, user_id, now).today
     entries = [
         log.entry(session, e.job_id) for e in usage.recent(session, platform, user_id, RECENT)
     ]

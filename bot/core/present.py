@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from sqlalchemy.orm import Session
 
 from bot.i18n import format_duration, mark, say, say_n
-from storage import log, places, usage
+from storage import places, queue, usage
 from storage.domain import (
     Button,
     Card,
@@ -36,7 +36,7 @@ class QueueView:
 
 
 def queue_view(session: Session, entry: LogEntry, now: datetime) -> QueueView:
-    position, model = log.position(session, entry.job_id), entry.request.model
+    position, model = queue.position(session, entry.job_id), entry.request.model
     serving = served_models(session, now)[model]
     mean = usage.mean_device_seconds(session, model)
     estimate = mean * position / serving if mean is not None and serving else None
@@ -55,17 +55,17 @@ def is_silent(served: bool, created_at: datetime, now: datetime) -> bool:
     return not served and now - created_at > WORKER_SILENT_AFTER
 
 
-def present(entry: LogEntry, queue: QueueView | None, hint: str = "") -> Card:
+def present(entry: LogEntry, view: QueueView | None, hint: str = "") -> Card:
     """The card of one request, as it stands. `hint` is added under a result."""
-    return replace(_present(entry, queue, hint), locale=entry.locale)
+    return replace(_present(entry, view, hint), locale=entry.locale)
 
 
-def _present(entry: LogEntry, queue: QueueView | None, hint: str) -> Card:
+def _present(entry: LogEntry, view: QueueView | None, hint: str) -> Card:
     if entry.message_removed or not entry.user_id:
         return Card(job_id=entry.job_id, tone=Tone.DONE, title="", text="", removed=True)
     match entry.state:
         case JobState.WAITING:
-            return _waiting(entry, queue)
+            return _waiting(entry, view)
         case JobState.RUNNING:
             return _running(entry)
         case JobState.MADE:
@@ -97,15 +97,15 @@ BUTTON_LABELS = {
 }
 
 
-def _waiting(entry: LogEntry, queue: QueueView | None) -> Card:
+def _waiting(entry: LogEntry, view: QueueView | None) -> Card:
     locale, lines = entry.locale, []
-    if queue is not None:
+    if view is not None:
         lines.append(
             say(locale, "You are next.")
-            if queue.position == 1
-            else say(locale, "Number {position} in the queue.", position=queue.position)
+            if view.position == 1
+            else say(locale, "Number {position} in the queue.", position=view.position)
         )
-        if not queue.worker_alive:
+        if not view.worker_alive:
             lines.append(
                 say(
                     locale,
@@ -113,8 +113,8 @@ def _waiting(entry: LogEntry, queue: QueueView | None) -> Card:
                     "drawn as soon as one is back.",
                 )
             )
-        elif queue.estimate_seconds is not None and queue.estimate_seconds >= 1:
-            duration = format_duration(locale, queue.estimate_seconds)
+        elif view.estimate_seconds is not None and view.estimate_seconds >= 1:
+            duration = format_duration(locale, view.estimate_seconds)
             lines.append(say(locale, "About {duration} to go.", duration=duration))
     return Card(
         job_id=entry.job_id,

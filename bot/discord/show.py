@@ -94,8 +94,7 @@ class DiscordShow:
     ) -> Shown:
         """Once: for some minutes Discord answers a repeated nonce with the message that is there
         already; after that, we look for it."""
-        user = discord.Object(int(delivery.address["user_id"]))
-        channel = await self._client.create_dm(user)
+        channel = await self._direct(delivery)
         message = await _posted(channel, delivery.job_id) or await channel.send(
             embed=content.embed,
             view=content.view,
@@ -122,10 +121,15 @@ class DiscordShow:
                 await self._webhook(delivery).delete_message(int(address["message_id"]))
             elif not address.get("ephemeral"):
                 await self._message(delivery).delete()
+            elif sent := await _posted(await self._direct(delivery), delivery.job_id):
+                await sent.delete()  # Its answer was lost.
         except discord.NotFound:
             pass
         # Nothing is left that the address is good for, and it names a person.
         return Shown(address={}, pictures=False)
+
+    async def _direct(self, delivery: Delivery) -> discord.DMChannel:
+        return await self._client.create_dm(discord.Object(int(delivery.address["user_id"])))
 
     def _webhook(self, delivery: Delivery) -> discord.Webhook:
         address = delivery.address

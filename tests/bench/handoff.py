@@ -13,18 +13,21 @@ from uuid import uuid4
 from celery import Celery
 from celery.result import AsyncResult
 from PIL import Image
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
 from storage import migrate
 from storage.blobs import Blobs
 from storage.database import Database
-from storage.tables import PictureRow
+from storage.tables import PictureRow, add
 from tests.bench.figures import Figure
 from tests.fakes.nouns import recorded
 
 ROUNDS, WARMING = 30, 2
 SIDE_PX = 1024
+KEY = select(PictureRow.sha256).where(
+    PictureRow.job_id == bindparam("job"), PictureRow.index == bindparam("index")
+)
 
 
 def png() -> bytes:
@@ -67,24 +70,22 @@ def blob_and_key(folder: Path, *, own_transactions: bool) -> Callable[[bytes], b
     def hand_over(data: bytes) -> bytes:
         index, sha256 = next(indexes), blobs.put(data)
         with database.write() if own_transactions else nullcontext(there) as session:
-            session.add(
-                PictureRow(
-                    job_id=job_id,
-                    index=index,
-                    seed=index,
-                    sha256=sha256,
-                    media_type="image/png",
-                    width=SIDE_PX,
-                    height=SIDE_PX,
-                    size_bytes=len(data),
-                    decision="allow",
-                    kept_apart=False,
-                )
+            add(
+                session,
+                PictureRow,
+                job_id=job_id,
+                index=index,
+                seed=index,
+                sha256=sha256,
+                media_type="image/png",
+                width=SIDE_PX,
+                height=SIDE_PX,
+                size_bytes=len(data),
+                decision="allow",
+                kept_apart=False,
             )
-            session.flush()
         with database.read() if own_transactions else nullcontext(there) as session:
-            row = PictureRow.job_id == job_id, PictureRow.index == index
-            key = session.scalars(select(PictureRow.sha256).where(*row)).one()
+            key = session.scalars(KEY, {"job": job_id, "index": index}).one()
         return blobs.get(key)
 
     return hand_over

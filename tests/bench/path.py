@@ -19,7 +19,7 @@ from typing import Any
 from uuid import UUID
 
 from bot.deliver import Deliverer, PictureReader, Shown
-from storage import log, places
+from storage import log, places, queue
 from storage.domain import Card, Delivery, Place, Platform, Tone
 from tests.bench import million
 from tests.bench.figures import Figure, p99
@@ -63,10 +63,8 @@ class Bench:
         folder: Path,
         cost_seconds: float,
         settings: Mapping[str, Any],
-        concurrency: int = 1,
     ) -> None:
         folder.mkdir()
-        self._concurrency = concurrency
         self.house = House(
             folder,
             person_queue_limit=10_000,
@@ -91,7 +89,7 @@ class Bench:
         }
         with (self.house.settings.data_folder / "worker.log").open("ab") as output:
             process = subprocess.Popen(
-                [sys.executable, "-m", "tests.bench.stub_worker", str(self._concurrency)],
+                [sys.executable, "-m", "tests.bench.stub_worker"],
                 cwd=ROOT,
                 env=environment,
                 stdout=output,
@@ -150,7 +148,7 @@ async def whole_path(bench: Bench) -> tuple[list[float], list[float]]:
 
 async def gaps(bench: Bench) -> list[float]:
     """Seconds from the end of each queued job to the first step of the next; less than nothing
-    where a worker with two jobs in hand begins one before the other is finished."""
+    where that began before the other was finished."""
     async with bench.running():
         begun = len(bench.events("begin"))
         jobs = {await bench.house.submit("a red apple") for _ in range(QUEUED)}
@@ -169,7 +167,7 @@ async def fairness(bench: Bench) -> tuple[float, float]:
         assert isinstance(job, UUID)
         await bench.chat.wait_for({job})
         entry = await bench.house.line.read(lambda s: log.entry(s, job))
-        left = await bench.house.line.read(log.queue_length)
+        left = await bench.house.line.read(queue.length)
         begin = bench.events("begin")
     assert entry is not None
     assert left > CROWD / 2, "the crowd must still be waiting"
@@ -215,13 +213,10 @@ async def gap_figures(folder: Path, servers: Mapping[str, str]) -> AsyncIterator
     with ways(servers) as found:
         for name, settings in found.items():
             median, worst = (None, None) if name == "embedded" else (0.005, 0.100)
-            for hands in (1, 2):
-                bench = Bench(folder / f"{name}{hands}", COST_SECONDS, settings, hands)
-                between, what = await gaps(bench), f"{name}: gap between jobs, {hands} in hand"
-                yield Figure(
-                    f"{what}, median", statistics.median(between), COST_SECONDS, median, NOTE
-                )
-                yield Figure(f"{what}, worst", max(between), COST_SECONDS, worst, NOTE)
+            between = await gaps(Bench(folder / name, COST_SECONDS, settings))
+            what = f"{name}: gap between jobs"
+            yield Figure(f"{what}, median", statistics.median(between), COST_SECONDS, median, NOTE)
+            yield Figure(f"{what}, worst", max(between), COST_SECONDS, worst, NOTE)
 
 
 async def fairness_figures(folder: Path, servers: Mapping[str, str]) -> AsyncIterator[Figure]:

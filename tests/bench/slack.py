@@ -32,7 +32,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 from bot.slack.app import create_app
 from bot.slack.manifest import EVENTS_PATH
 from bot.slack.run import web_app
-from storage import log, migrate
+from storage import migrate, queue
 from storage.database import connect
 from storage.settings import Settings
 from tests.fakes.slack_client import BOT_TOKEN, SIGNING_SECRET, FakeSlack
@@ -147,7 +147,7 @@ async def accepted(jobs: int, folder: Path) -> None:
     end = time.monotonic() + 120
     while True:
         with database.read() as session:
-            if (there := log.queue_length(session)) >= jobs:
+            if (there := queue.length(session)) >= jobs:
                 break
         if time.monotonic() > end:
             raise TimeoutError(f"{there} of {jobs} requests were accepted")

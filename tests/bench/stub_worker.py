@@ -1,4 +1,4 @@
-"""`easel worker` with a painter of fixed cost: `python -m tests.bench.stub_worker 1`.
+"""`easel worker` with a painter of fixed cost: `python -m tests.bench.stub_worker`.
 
 Celery, claim, engine thread, heartbeat, fence and finish are the real ones. The model sleeps; no
 checker looks, nothing is encoded and nothing stored, so that what is left is the line itself. When
@@ -7,7 +7,6 @@ a drawing began and ended, and when its job was finished, goes to `EASEL_BENCH_E
 
 import hashlib
 import os
-import sys
 import time
 from collections.abc import Callable
 from typing import Any, Self
@@ -83,7 +82,7 @@ def main() -> None:
     stubs.Worker, stubs.load_checkers = StubWorker, lambda *_: ()
     engine: Any = generation.engine
     engine.DiffusionModel = StubModel
-    app(["worker", "--concurrency", sys.argv[1]])
+    app(["worker"])
 
 
 if __name__ == "__main__":

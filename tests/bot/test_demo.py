@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -70,13 +70,21 @@ def demo(folder: Path) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
 
 
 def imagine(page: Any, prompt: str) -> None:
+    from playwright.sync_api import TimeoutError as TooLong
+
     page.get_by_role("textbox").last.click()
     page.keyboard.type("/imagine")
     page.get_by_text("Draw a picture from words").first.wait_for()
     page.keyboard.press("Enter")
     page.get_by_text("What to draw").first.wait_for()
     page.keyboard.type(prompt)
-    page.keyboard.press("Enter")
+    # The page hears no Enter while it asks for words to suggest; who types sees that, and repeats.
+    field = page.locator(".command-option-input")
+    for _ in range(10):
+        page.keyboard.press("Enter")
+        with suppress(TooLong):
+            return field.wait_for(state="detached", timeout=2000)
+    raise AssertionError(page.inner_text("body"))
 
 
 @pytest.mark.skipif(not CHROMIUM, reason="EASEL_TEST_CHROMIUM is not set")

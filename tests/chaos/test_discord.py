@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from bot.core import steer
 from storage import deliveries
 from tests.chaos.chat import Chat
 from tests.chaos.harness import SCALE, SEED, Process, Site, until
@@ -179,6 +180,21 @@ def test_a_private_result_whose_bot_dies_while_it_posts(club: Club, minutes: int
     club.bot.start()
     club.chat.connected(club.bot)
     check_direct(club, asked, person)
+
+
+def test_a_private_result_that_is_taken_down_before_its_post_is_known(club: Club) -> None:
+    person, database = 8020, club.site.line.database
+    asked = ask_privately(club, person)
+    club.discord.fault(status=0, seconds=2, times=1, methods=["POST"], path="/channels/*/messages")
+    club.paint(asked)
+    until(lambda: club.discord.seen_direct(person), "the post has taken effect")
+    club.bot.kill()
+    with database.write() as session:
+        steer.delete(session, club.site.entries()[asked].job_id, database.clock())
+    club.bot.start()
+    club.chat.connected(club.bot)
+    until(lambda: not club.discord.seen_direct(person), "it is taken down")
+    club.nothing_due()
 
 
 @pytest.mark.parametrize("forget", [False, True], ids=["resumed", "new session"])

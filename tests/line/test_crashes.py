@@ -1,6 +1,7 @@
 """Workers die and leave; what was accepted is drawn all the same, and shown once."""
 
 import signal
+from pathlib import Path
 
 from storage.domain import JobState
 from storage.domain.job import Phase
@@ -54,8 +55,9 @@ async def test_cancelled_in_mid_step(lone_house: House) -> None:
     assert job not in house.wall.pictures
 
 
-async def test_a_broker_that_forgets(lone_house: House) -> None:
-    house = lone_house
+async def test_a_broker_that_forgets(tmp_path: Path) -> None:
+    """Workers look by themselves; the reaper would ring again ten minutes later."""
+    house = House(tmp_path, lease_seconds=300.0)
     job = await house.submit("a cat")
     for message in (house.settings.data_folder / "broker" / "messages").iterdir():
         message.unlink()

@@ -168,6 +168,12 @@ class Message:
     pictures: tuple[bytes, ...] = ()
     deleted: bool = False
     token_until: float | None = None
+    beyond: bool = False
+    """Somebody wanted to change it when its token was over."""
+
+
+class TokenOver(Exception):
+    pass
 
 
 class Chat:
@@ -185,25 +191,27 @@ class Chat:
         """The same event again finds the message that is there."""
         until = self._loop.now + TOKEN_SECONDS if private else None
         self.messages.setdefault(event, Message(channel, token_until=until))
-        return {"message_id": event, "channel_id": channel, "private": "1" if private else ""}
+        return {"message_id": event, "channel_id": channel}
 
     async def show(self, delivery: Delivery, card: Card, read: PictureReader) -> Shown:
         address = delivery.address
         pictures = tuple([await read(picture) for picture in card.pictures])
         if card.removed:
             if address:
-                await self._call(lambda: self._delete(address["message_id"]))
+                try:
+                    await self._call(lambda: self._delete(address["message_id"]))
+                except TokenOver:
+                    await self._call(lambda: self._delete_direct(str(delivery.job_id)))
             return Shown(address={}, pictures=False)
         says = f"{delivery.job_id} {card.tone} {card.text}"
-        message_id, private = address["message_id"], bool(address["private"])
-        if private and (self.messages[message_id].token_until or 0.0) < self._loop.now:
+        try:
+            await self._call(lambda: self._edit(address["message_id"], says, pictures))
+        except TokenOver:
             if card.tone in ("waiting", "working"):
                 return Shown(address=address, pictures=False)
             nonce = delivery.job_id.hex[:25]
             message_id = await self._call(lambda: self._send(nonce, says, pictures))
-            address = {**address, "message_id": message_id, "private": ""}
-        else:
-            await self._call(lambda: self._edit(message_id, says, pictures))
+            address = {**address, "message_id": message_id}
         return Shown(address=address, pictures=bool(pictures))
 
     async def _call(self, act: Callable[[], Any]) -> Any:
@@ -224,14 +232,26 @@ class Chat:
         return answer
 
     def _edit(self, message_id: str, says: str, pictures: tuple[bytes, ...]) -> None:
-        message = self.messages[message_id]
+        message = self._reach(message_id)
         self.trace.append((self._loop.now, message_id, len(pictures)))
         if message.deleted:
             raise Gone("10008 Unknown Message")
         message.says, message.pictures = says, pictures
 
     def _delete(self, message_id: str) -> None:
-        self.messages[message_id].deleted = True
+        self._reach(message_id).deleted = True
+
+    def _delete_direct(self, job: str) -> None:
+        for message in self.messages.values():
+            message.deleted |= message.channel == "direct" and message.says.startswith(job)
+
+    def _reach(self, message_id: str) -> Message:
+        """What only its person sees is out of everybody's reach once its token is over."""
+        message = self.messages[message_id]
+        message.beyond = message.token_until is not None and message.token_until < self._loop.now
+        if message.beyond:
+            raise TokenOver
+        return message
 
     def _send(self, nonce: str, says: str, pictures: tuple[bytes, ...]) -> str:
         message_id, until = self._nonces.get(nonce, ("", 0.0))

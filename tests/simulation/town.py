@@ -181,13 +181,18 @@ class FakeEvent(asyncio.Event):
 
 class FakeLock:
     def __init__(self) -> None:
-        self._lock = asyncio.Lock()
+        self._lock: asyncio.Lock | asyncio.Semaphore = asyncio.Lock()
 
     def __enter__(self) -> None:
         await_only(self._lock.acquire())
 
     def __exit__(self, *_: object) -> None:
         self._lock.release()
+
+
+class FakeSemaphore(FakeLock):
+    def __init__(self, value: int) -> None:
+        self._lock = asyncio.Semaphore(value)
 
 
 class FakeCondition:
@@ -221,7 +226,11 @@ class DeafChanges:
 
 
 THREADING = SimpleNamespace(
-    Thread=FakeThread, Event=FakeEvent, Lock=FakeLock, Condition=FakeCondition
+    Thread=FakeThread,
+    Event=FakeEvent,
+    Lock=FakeLock,
+    Semaphore=FakeSemaphore,
+    Condition=FakeCondition,
 )
 
 
@@ -352,10 +361,11 @@ class Town:
             engine=FakeEngine(self, process),  # type: ignore[arg-type]
             checkers=(FakeChecker(),),  # type: ignore[arg-type]
             ring=self._ring_quietly,
+            capacity=2,
         )
         self.running[process] = worker
         self.workers.append(process)
-        for _ in range(2):
+        for _ in range(3):
             process.start(self._serve(process, worker))
 
     async def _serve(self, process: Process, worker: Worker) -> None:
@@ -552,9 +562,7 @@ class Town:
         assert entry.message_removed or not asked.taken_down, "taken down is taken down"
         if entry.message_removed:
             assert not row.address, "a message taken down leads nowhere"
-            # What only its person sees is out of everybody's reach once its token is over.
-            lost = [m for m in homes if m.token_until and not m.pictures]
-            assert all(message.deleted or message in lost for message in homes)
+            assert all(message.deleted or message.beyond for message in homes)
             return
         assert row.message_id in self.chat.messages
         message = self.chat.messages[row.message_id]
@@ -572,7 +580,7 @@ class Town:
         assert message.says.startswith(f"{entry.job_id} {tone}"), (entry.state, message.says)
         # An edit may take effect and its answer be lost just before the token is over: what only
         # its person sees stays then, and the picture comes to the same person once more.
-        kept = [m for m in homes if m.token_until and message in direct]
+        kept = [m for m in homes if m.beyond and message in direct]
         for other in self.chat.messages.values():
             if other is not message and not other.deleted and other not in kept:
                 prompt = entry.request.prompt.encode()

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import pytest
 
-from storage import deliveries, jobs, leases, log, review, usage
+from storage import deliveries, jobs, leases, log, review, standing
 from storage.database import Database
 from storage.domain import (
     Cancelled,
@@ -259,7 +259,7 @@ def test_the_floor_opens_a_restricted_review(shop: Shop, database: Database) -> 
 def test_usage_counts_what_was_drawn_and_what_is_on_its_way(shop: Shop, database: Database) -> None:
     def today() -> int:
         with database.read() as session:
-            return usage.today(session, Platform.DISCORD, "alice", shop.clock())
+            return standing.of(session, Platform.DISCORD, "alice", shop.clock()).today
 
     shop.record(request=a_request(count=3))
     assert today() == 3

@@ -4,7 +4,7 @@ from uuid import UUID
 
 import pytest
 
-from storage import log, review
+from storage import log, queue, review
 from storage.database import Database
 from storage.domain import Platform, ReviewKind
 from tests.fakes.nouns import FakeClock, a_request, recorded
@@ -62,7 +62,7 @@ def test_reported_ones(database: Database, clock: FakeClock, ids: list[UUID]) ->
 
 def test_position_counts_who_is_before(database: Database, ids: list[UUID]) -> None:
     with database.read() as session:
-        assert [log.position(session, job) for job in ids] == [1, 2, 3, 4, 5]
-        there = {job.job_id: job.position for job in log.waiting(session, Platform.DISCORD)}
+        assert [queue.position(session, job) for job in ids] == [1, 2, 3, 4, 5]
+        there = {job.job_id: job.position for job in queue.waiting(session, Platform.DISCORD)}
         assert there == {job: place for place, job in enumerate(ids, 1)}
-        assert log.waiting(session, Platform.SLACK) == []
+        assert queue.waiting(session, Platform.SLACK) == []

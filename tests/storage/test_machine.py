@@ -30,7 +30,7 @@ from sqlalchemy import delete
 from sqlalchemy.orm import Session
 
 from bot.core import steer
-from storage import deliveries, forget, jobs, leases, log, migrate, review, usage
+from storage import deliveries, forget, jobs, leases, log, migrate, review, standing
 from storage.database import Database
 from storage.domain import (
     Cancelled,
@@ -589,12 +589,12 @@ class Machine(RuleBasedStateMachine):
     def check_usage(self, session: Session, user: str) -> None:
         """What the quota looks at when a request comes in."""
         now, mine = self.clock(), [j for j in self.model.jobs if j.user == user]
-        used = usage.today(session, DISCORD, user, now)
-        assert used == self.model.used_today(user, now)
+        told = standing.of(session, DISCORD, user, now)
+        assert told.today == self.model.used_today(user, now)
         unfinished = sum(not job.finished for job in mine)
-        assert len(usage.open_counts(session, DISCORD, user)) == unfinished
+        assert told.unfinished == unfinished
         waiting = sum(job.state == "waiting" for job in self.model.jobs)
-        assert log.queue_length(session) == waiting
+        assert told.queue == waiting
 
     def count_job(self, thing: UUID, state: str, attempt: int) -> None:
         before = self.jobs_seen.get(thing, ("", 0))

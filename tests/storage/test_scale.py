@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy import event, func, select, text
 from sqlalchemy.orm import Session
 
-from storage import deliveries, forget, jobs, leases, log, search, usage
+from storage import deliveries, forget, jobs, leases, log, queue, search, standing, usage
 from storage.database import Database
 from storage.domain import Platform, ReviewKind
 from storage.tables import JobRow, RequestRow, is_open
@@ -124,15 +124,13 @@ def finished(session: Session) -> None:
 PERSON = (Platform.DISCORD, "u1")
 QUERIES: dict[str, Callable[[Session], object]] = {
     "known": lambda s: jobs.known(s, an_event(), "press", NOON),
-    "queue length": log.queue_length,
-    "open jobs": lambda s: usage.open_counts(s, *PERSON),
-    "today": lambda s: usage.today(s, *PERSON, NOON),
+    "standing": lambda s: standing.of(s, *PERSON, NOON),
     "mean": lambda s: usage.mean_device_seconds(s, "builtin"),
     "recent": lambda s: usage.recent(s, *PERSON, 5),
-    "position": lambda s: log.position(
+    "position": lambda s: queue.position(
         s, s.scalars(select(JobRow.id).where(is_open()).limit(1)).one()
     ),
-    "waiting": lambda s: log.waiting(s, "discord"),
+    "waiting": lambda s: queue.waiting(s, "discord"),
     "due": lambda s: deliveries.any_due(s, Platform.DISCORD, NOON),
     "claim": claimed,
     "finish": finished,

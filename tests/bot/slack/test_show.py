@@ -204,7 +204,7 @@ async def test_a_workspace_that_refuses_pictures_in_messages(world: World) -> No
     assert message["text"].startswith("*a red apple*")
     assert "easel:again" in [b["action_id"] for b in message["buttons"]]
     assert len(await world.do(world.slack.files)) == 2, "the first uploads are gone"
-    assert world.show.refusing == {TEAM}
+    assert world.show.desk.refusing == {TEAM}
     teams = await world.line.read(deliveries.slack_teams_with_files)
     assert teams == [TEAM]
     await world.press(message, "delete")
@@ -215,7 +215,7 @@ async def test_a_workspace_that_refuses_pictures_in_messages(world: World) -> No
 async def test_a_restart_while_a_file_is_shared(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world.show.refusing.add(TEAM)
+    world.show.desk.refusing.add(TEAM)
     await world.imagine("a red apple")
     await world.deliver()
     world.painter.paint()

@@ -18,10 +18,10 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 from bot.cli import app
-from storage import jobs, leases, log, migrate, review
+from storage import jobs, leases, log, migrate, review, standing
 from storage.blobs import Blobs, open_blobs
 from storage.database import Database, connect
-from storage.domain import Decision, JobState
+from storage.domain import Decision, JobState, Platform
 from storage.log import LogEntry
 from tests.conftest import make_settings
 from tests.fakes.nouns import NOON, a_request, made, recorded
@@ -239,7 +239,7 @@ def test_review_remove(database: Database, blobs: Blobs, waiting: UUID) -> None:
 def test_review_ban_and_unban(database: Database, waiting: UUID) -> None:
     def is_banned() -> bool:
         with database.read() as session:
-            return review.is_banned(session, "discord", "alice")
+            return standing.of(session, Platform.DISCORD, "alice", database.clock()).banned
 
     assert "discord user alice is banned" in said("review", "ban", str(waiting)[:8])
     assert is_banned()

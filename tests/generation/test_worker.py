@@ -1,0 +1,180 @@
+"""The worker: one job is drawn while another is judged and stored, and nothing is claimed that
+cannot be drawn yet."""
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any
+from uuid import UUID
+
+import pytest
+from PIL import Image
+
+from generation.engine import Drawn, Progress
+from generation.worker import Worker
+from storage import log, migrate
+from storage.blobs import open_blobs
+from storage.catalog import load_catalog
+from storage.database import connect
+from storage.domain import JobState, StepReport
+from storage.domain.job import Phase
+from tests.conftest import make_settings
+from tests.fakes.nouns import FakeClock, recorded
+
+PATIENCE_SECONDS = 30.0
+
+
+class Brush:
+    """An engine that draws when a test says so."""
+
+    def __init__(self) -> None:
+        self.asked: SimpleQueue[tuple[Future[Drawn], Progress]] = SimpleQueue()
+
+    def draw(self, _request: object, *, progress: Progress, **_: object) -> Future[Drawn]:
+        future: Future[Drawn] = Future()
+        progress.report = StepReport(phase=Phase.DRAWING, step=1, steps=2)
+        self.asked.put((future, progress))
+        return future
+
+    def next(self) -> tuple[Future[Drawn], Progress]:
+        return self.asked.get(timeout=PATIENCE_SECONDS)
+
+    def drawn(self) -> None:
+        picture = Image.new("RGB", (64, 64), "teal")
+        self.next()[0].set_result(
+            Drawn(pictures=(picture,), model_revision="r1", device_seconds=1.0)
+        )
+
+
+class Checker:
+    """Looks for as long as a test wants it to."""
+
+    name, version = "checker", "1"
+
+    def __init__(self) -> None:
+        self.looks, self.done = threading.Semaphore(0), threading.Semaphore(0)
+
+    def scores(self, images: Sequence[Any]) -> list[dict[str, float]]:
+        self.looks.release()
+        assert self.done.acquire(timeout=PATIENCE_SECONDS)
+        return [{"nsfw": 0.0} for _ in images]
+
+
+class Studio:
+    def __init__(self, folder: Path, capacity: int) -> None:
+        self.capacity = capacity
+        settings = make_settings(folder, lease_seconds=120.0, heartbeat_seconds=40.0)
+        self.clock = FakeClock()
+        self.brush, self.checker = Brush(), Checker()
+        self.database = connect(settings, self.clock)
+        migrate.upgrade(self.database)
+        self.worker = Worker(
+            name="w",
+            models=("builtin",),
+            settings=settings,
+            catalog=load_catalog(settings),
+            database=self.database,
+            blobs=open_blobs(settings),
+            engine=self.brush,  # type: ignore[arg-type]
+            checkers=(self.checker,),
+            ring=lambda _model, _job: None,
+            capacity=capacity,
+        )
+        self.hands: list[threading.Thread] = []
+
+    def record(self, jobs: int) -> list[UUID]:
+        with self.database.write() as session:
+            return [recorded(session, now=self.database.clock()) for _ in range(jobs)]
+
+    def lend_hands(self, hands: int) -> None:
+        for _ in range(hands):
+            self.hands.append(threading.Thread(target=self.worker.work, daemon=True))
+            self.hands[-1].start()
+
+    def states(self, jobs: list[UUID]) -> list[JobState]:
+        with self.database.read() as session:
+            entries = [log.entry(session, job) for job in jobs]
+        return [entry.state for entry in entries if entry]
+
+    def all_done(self) -> bool:
+        for hand in self.hands:
+            hand.join(PATIENCE_SECONDS)
+        return not any(hand.is_alive() for hand in self.hands)
+
+
+@pytest.fixture
+def studio(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Studio]:
+    """With room for one, or for as many as the test's parameter says."""
+    it = Studio(tmp_path, getattr(request, "param", 1))
+    yield it
+    it.database.close()
+
+
+def test_the_next_is_drawn_while_one_is_judged(studio: Studio) -> None:
+    jobs = studio.record(2)
+    studio.lend_hands(2)
+    studio.brush.drawn()
+    assert studio.checker.looks.acquire(timeout=PATIENCE_SECONDS)
+    future, _ = studio.brush.next()
+    assert studio.states(jobs) == [JobState.RUNNING] * 2
+    studio.checker.done.release(2)
+    studio.hands[0].join(0.5)
+    future.set_exception(MemoryError())
+    assert studio.all_done()
+    assert sorted(studio.states(jobs)) == [JobState.FAILED, JobState.MADE]
+
+
+@pytest.mark.parametrize("studio", [1, 2], indirect=True)
+def test_nothing_is_claimed_before_there_is_room_for_it(studio: Studio) -> None:
+    jobs = studio.record(studio.capacity + 1)
+    studio.lend_hands(len(jobs))
+    futures = [studio.brush.next()[0] for _ in range(studio.capacity)]
+    studio.hands[0].join(0.2)
+    assert studio.brush.asked.empty()
+    assert sorted(studio.states(jobs)) == [*[JobState.RUNNING] * studio.capacity, JobState.WAITING]
+    for future in futures:
+        future.set_exception(MemoryError())
+    studio.brush.next()[0].set_exception(MemoryError())
+    assert studio.all_done()
+
+
+def test_a_worker_does_not_take_from_itself(studio: Studio) -> None:
+    """As when the database could not be written to for longer than a lease."""
+    jobs = studio.record(1)
+    studio.lend_hands(1)
+    studio.brush.drawn()
+    assert studio.checker.looks.acquire(timeout=PATIENCE_SECONDS)
+    studio.clock.advance(seconds=300)
+    studio.lend_hands(1)
+    studio.hands[1].join(PATIENCE_SECONDS)
+    assert not studio.hands[1].is_alive(), "there is nothing to do"
+    studio.checker.done.release()
+    assert studio.all_done()
+    assert studio.states(jobs) == [JobState.MADE]
+
+
+def test_who_leaves_hands_back_what_is_drawn_and_finishes_what_is_judged(studio: Studio) -> None:
+    jobs = studio.record(3)
+    studio.lend_hands(3)
+    studio.brush.drawn()
+    assert studio.checker.looks.acquire(timeout=PATIENCE_SECONDS)
+    future, progress = studio.brush.next()
+    leaving = threading.Thread(target=studio.worker.drain)
+    leaving.start()
+    assert studio.worker.draining.wait(PATIENCE_SECONDS)
+    future.set_exception(_stopped(lambda: progress.update(progress.report)))
+    studio.checker.done.release()
+    leaving.join(PATIENCE_SECONDS)
+    assert not leaving.is_alive()
+    assert studio.all_done()
+    assert sorted(studio.states(jobs)) == [JobState.MADE, JobState.WAITING, JobState.WAITING]
+
+
+def _stopped(step: Callable[[], None]) -> Exception:
+    try:
+        step()
+    except Exception as error:
+        return error
+    raise AssertionError("it goes on")
