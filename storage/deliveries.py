@@ -8,15 +8,16 @@ order of calls can show something old.
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import cache
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Update, and_, bindparam, func, or_, select, update
+from sqlalchemy import Integer, Row, Update, and_, bindparam, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from storage import changes, metrics
 from storage.database import is_sqlite
 from storage.domain import Delivery, JobState, Platform
-from storage.tables import DeliveryRow, JobRow, RequestRow, UtcDateTime, add
+from storage.tables import DeliveryRow, JobRow, RequestRow, UtcDateTime, add, table
 
 _SOON = timedelta(seconds=2)
 """Who comes back later than this does not keep others waiting."""
@@ -52,8 +53,8 @@ def _desire(urgent: bool, removed: bool, told: bool) -> Update:
         values["urgent"] = True
     if removed:
         values["removed"] = True
-    desired = update(DeliveryRow).where(DeliveryRow.job_id == bindparam("job")).values(values)
-    desired = desired.execution_options(synchronize_session=False)
+    messages = table(DeliveryRow)
+    desired = update(messages).where(messages.c.job_id == bindparam("job")).values(values)
     return desired.returning(changes.BELL) if told else desired
 
 
@@ -72,46 +73,66 @@ def lease_due(
     """Take messages that lag behind (of all jobs, or of `only` one); mere progress waits until
     `pace` after the last edit. What the owner is still `busy` with is not taken twice, however
     long it takes."""
-    due = _DUE.where(DeliveryRow.job_id == only) if only else _DUE
-    given = {"platform": platform, "now": now, "busy": list(busy), "paced": now - pace}
-    rows = session.scalars(due.limit(limit), given).all()
-    for row in rows:
-        row.leased_by, row.lease_until, row.urgent = owner, now + lease, False
-    return [_delivery(row) for row in rows]
+    given = {"chat": platform, "now": now, "busy": list(busy), "paced": now - pace}
+    given |= {"owner": owner, "until": now + lease, "limit": limit, "only": only}
+    rows = session.execute(_lease_due(only is not None), given).all()
+    return [_delivery(row) for row in sorted(rows, key=lambda row: row.not_before)]
 
 
 # Each look asks these, so they are built once.
 _now = bindparam("now", type_=UtcDateTime())
 _behind = and_(
-    DeliveryRow.platform == bindparam("platform"),
+    DeliveryRow.platform == bindparam("chat"),
     DeliveryRow.shown_revision < DeliveryRow.desired_revision,
     DeliveryRow.gone.is_(None),
     DeliveryRow.not_before <= _now,
 )
 _ANY_DUE = select(DeliveryRow.job_id).where(_behind).limit(1)
-_DUE = (
-    select(DeliveryRow)
-    .where(
-        _behind,
-        DeliveryRow.job_id.not_in(bindparam("busy", expanding=True)),
-        or_(DeliveryRow.lease_until.is_(None), DeliveryRow.lease_until < _now),
-        or_(
-            DeliveryRow.urgent,
-            DeliveryRow.shown_at.is_(None),
-            DeliveryRow.shown_at <= bindparam("paced", type_=UtcDateTime()),
-        ),
+
+
+@cache
+def _lease_due(only: bool) -> Update:
+    due = (
+        select(DeliveryRow.job_id)
+        .where(
+            _behind,
+            DeliveryRow.job_id.not_in(bindparam("busy", expanding=True)),
+            or_(DeliveryRow.lease_until.is_(None), DeliveryRow.lease_until < _now),
+            or_(
+                DeliveryRow.urgent,
+                DeliveryRow.shown_at.is_(None),
+                DeliveryRow.shown_at <= bindparam("paced", type_=UtcDateTime()),
+            ),
+        )
+        .order_by(DeliveryRow.not_before)
+        .limit(bindparam("limit", type_=Integer()))
+        .with_for_update(skip_locked=True)
     )
-    .order_by(DeliveryRow.not_before)
-    .with_for_update(skip_locked=True)
-)
+    if only:
+        due = due.where(DeliveryRow.job_id == bindparam("only"))
+    messages = table(DeliveryRow)
+    # Else PostgreSQL may look, and lock, once for each row.
+    found = due.cte("due").prefix_with("MATERIALIZED")
+    return (
+        update(messages)
+        .where(messages.c.job_id.in_(select(found.c.job_id)))
+        .values(
+            {
+                "leased_by": bindparam("owner"),
+                "lease_until": bindparam("until", type_=UtcDateTime()),
+                "urgent": False,
+            }
+        )
+        .returning(*messages.c)
+    )
 
 
 def any_due(session: Session, platform: Platform, now: datetime) -> bool:
     """A cheap look before `lease_due` takes the write lock."""
-    return session.scalar(_ANY_DUE, {"platform": platform, "now": now}) is not None
+    return session.scalar(_ANY_DUE, {"chat": platform, "now": now}) is not None
 
 
-def _delivery(row: DeliveryRow) -> Delivery:
+def _delivery(row: DeliveryRow | Row[*tuple[Any, ...]]) -> Delivery:
     return Delivery(
         job_id=row.job_id,
         platform=Platform(row.platform),

@@ -29,7 +29,17 @@ from storage.domain import (
     Verdict,
 )
 from storage.domain.policy import Decision
-from storage.tables import JobRow, PictureRow, RequestRow, SearchRow, UtcDateTime, VerdictRow, add
+from storage.tables import (
+    JobRow,
+    PictureRow,
+    RequestRow,
+    SearchRow,
+    UtcDateTime,
+    VerdictRow,
+    add,
+    add_all,
+    table,
+)
 
 
 def known(session: Session, event: EventKey, press: str, now: datetime) -> UUID | None:
@@ -129,23 +139,24 @@ def _log_verdicts(
     picture_index: int | None,
     now: datetime,
 ) -> None:
-    for verdict in verdicts:
-        add(
-            session,
-            VerdictRow,
-            job_id=job_id,
-            attempt=attempt,
-            subject=verdict.subject,
-            picture_index=picture_index,
-            decision=verdict.decision,
-            rule=verdict.rule,
-            label=verdict.label,
-            score=verdict.score,
-            scores=dict(verdict.scores),
-            checker=verdict.checker,
-            checker_version=verdict.checker_version,
-            created_at=now,
-        )
+    rows = [
+        {
+            "job_id": job_id,
+            "attempt": attempt,
+            "subject": verdict.subject,
+            "picture_index": picture_index,
+            "decision": verdict.decision,
+            "rule": verdict.rule,
+            "label": verdict.label,
+            "score": verdict.score,
+            "scores": dict(verdict.scores),
+            "checker": verdict.checker,
+            "checker_version": verdict.checker_version,
+            "created_at": now,
+        }
+        for verdict in verdicts
+    ]
+    add_all(session, VerdictRow, rows)
 
 
 def changed(result: object) -> int:
@@ -198,22 +209,19 @@ def place_of(row: RequestRow) -> Place:
 def finish(session: Session, job: GenerationJob, outcome: Outcome, now: datetime) -> bool:
     """Write how it ended. False, and nothing written, if this attempt is no longer the newest."""
     finished = session.execute(
-        update(JobRow)
-        .where(
-            JobRow.id == job.id,
-            JobRow.state == JobState.RUNNING,
-            JobRow.attempt == job.attempt.number,
-        )
-        .values(
-            state=_STATES[type(outcome)],
-            finished_at=now,
-            lease_until=None,
-            device_seconds=outcome.device_seconds,
-            model_revision=outcome.model_revision if isinstance(outcome, Made) else "",
-            failure=outcome.reason if isinstance(outcome, Failed) else None,
-        )
+        _FINISH,
+        {
+            "job": job.id,
+            "number": job.attempt.number,
+            "ended": _STATES[type(outcome)],
+            "at": now,
+            "spent": outcome.device_seconds,
+            "revision": outcome.model_revision if isinstance(outcome, Made) else "",
+            "reason": outcome.reason if isinstance(outcome, Failed) else None,
+        },
     )
-    if changed(finished) != 1:
+    ended = finished.one_or_none()
+    if ended is None:
         return False
     drawn = 0
     match outcome:
@@ -224,11 +232,31 @@ def finish(session: Session, job: GenerationJob, outcome: Outcome, now: datetime
             _log_verdicts(session, job.id, job.attempt.number, [verdict], None, now)
             review.open_for(session, job.id, "", [verdict], now)
     usage.enter(session, job.id, drawn, now)
+    metrics.job_took(session, job.request.model, ended.queue_seconds, ended.claimed_at, now)
     metrics.job_ended(session, job.request.model, _STATES[type(outcome)])
     deliveries.desire(session, job.id)
     return True
 
 
+_FINISH = (
+    update(table(JobRow))
+    .where(
+        JobRow.id == bindparam("job"),
+        JobRow.state == JobState.RUNNING,
+        JobRow.attempt == bindparam("number"),
+    )
+    .values(
+        {
+            "state": bindparam("ended"),
+            "finished_at": bindparam("at", type_=UtcDateTime()),
+            "lease_until": None,
+            "device_seconds": bindparam("spent"),
+            "model_revision": bindparam("revision"),
+            "failure": bindparam("reason"),
+        }
+    )
+    .returning(JobRow.queue_seconds, JobRow.claimed_at)
+)
 _STATES = {
     Made: JobState.MADE,
     Refused: JobState.REFUSED,

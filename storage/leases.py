@@ -26,11 +26,11 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Session
 
-from storage import deliveries, usage
+from storage import deliveries, metrics, usage
 from storage.domain import Attempt, GenerationJob, JobState, StepReport
 from storage.domain.job import FailureReason, Phase
 from storage.jobs import changed, place_of, request_of
-from storage.tables import JobRow, RequestRow, UsageRow, UtcDateTime, is_open
+from storage.tables import JobRow, RequestRow, UsageRow, UtcDateTime, is_open, table
 
 FAIR_WINDOW = timedelta(minutes=10)
 AGE_CAP = timedelta(minutes=10)
@@ -53,7 +53,7 @@ _claimable = or_(
 """What nobody works on and somebody should; the reaper ends the rest."""
 
 
-def _fairest() -> Select[UUID, UUID, int, int, datetime]:
+def _fairest() -> Select[UUID, int, int, datetime, RequestRow]:
     """Claimable jobs: the longest waiting beyond the age cap, then whose server, then whose
     person, has the fewest running and has used the device least of late."""
     running = (
@@ -80,7 +80,7 @@ def _fairest() -> Select[UUID, UUID, int, int, datetime]:
     platform, server, person = RequestRow.platform, RequestRow.workspace_id, RequestRow.user_id
     aged = JobRow.created_at < bindparam("aged", type_=UtcDateTime())
     return (
-        select(JobRow.id, JobRow.request_id, JobRow.attempt, JobRow.released, JobRow.created_at)
+        select(JobRow.id, JobRow.attempt, JobRow.released, JobRow.created_at, RequestRow)
         .join(RequestRow, RequestRow.id == JobRow.request_id)
         .where(is_open(), JobRow.model.in_(bindparam("models", expanding=True)), _claimable)
         .order_by(
@@ -98,7 +98,7 @@ def _fairest() -> Select[UUID, UUID, int, int, datetime]:
 
 _FAIREST = _fairest()
 _TAKE = (
-    update(JobRow)
+    update(table(JobRow))
     .where(JobRow.id == bindparam("job"), JobRow.attempt == bindparam("seen"), _claimable)
     .values(
         state=JobState.RUNNING,
@@ -111,7 +111,6 @@ _TAKE = (
         step=0,
         step_count=0,
     )
-    .execution_options(synchronize_session=False)
 )
 
 
@@ -139,39 +138,34 @@ def claim(
             "day": lately.astimezone(UTC).date(),
         },
     )
-    for job in fairest.all():
-        if job.id in in_hand:
+    for job_id, number, released, created_at, row in fairest.all():
+        if job_id in in_hand:
             continue
         until = now + lease
         values = {
-            "job": job.id,
-            "seen": job.attempt,
+            "job": job_id,
+            "seen": number,
             "by": worker,
             "until": until,
-            "waited": (now - job.created_at).total_seconds(),
+            "waited": (now - created_at).total_seconds(),
         }
         taken = session.execute(_TAKE, given | values)
         if changed(taken) == 1:
-            deliveries.desire(session, job.id)
+            deliveries.desire(session, job_id)
             attempt = Attempt(
-                number=job.attempt + 1,
+                number=number + 1,
                 worker=worker,
                 lease_until=until,
-                crashes=job.attempt - job.released,
+                crashes=number - released,
             )
-            row = session.get_one(RequestRow, job.request_id)
-            return _generation_job(job.id, attempt, row)
+            return GenerationJob(
+                id=job_id,
+                attempt=attempt,
+                request=request_of(row),
+                place=place_of(row),
+                prompt_labels=frozenset(row.prompt_labels),
+            )
     return None
-
-
-def _generation_job(job_id: UUID, attempt: Attempt, row: RequestRow) -> GenerationJob:
-    return GenerationJob(
-        id=job_id,
-        attempt=attempt,
-        request=request_of(row),
-        place=place_of(row),
-        prompt_labels=frozenset(row.prompt_labels),
-    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -241,7 +235,9 @@ def reap(
         elif job.state == JobState.RUNNING and job.attempt - job.released >= max_attempts:
             job.state, job.finished_at, job.lease_until = JobState.FAILED, now, None
             job.failure = FailureReason.CRASHED
+            session.flush()  # The entry is made of what stands there.
             usage.enter(session, job.id, 0, now)
+            metrics.job_took(session, job.model, job.queue_seconds, job.claimed_at, now)
             deliveries.desire(session, job.id)
         elif job.rung_at < now - ring_after or (job.claimed_at and job.rung_at <= job.claimed_at):
             job.rung_at = now

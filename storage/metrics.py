@@ -6,6 +6,8 @@ Counters and histograms belong to the process that did the work; add them up ove
 """
 
 from collections.abc import Callable, Iterable
+from datetime import datetime
+from functools import partial
 
 from prometheus_client import Counter, Gauge, Histogram
 from prometheus_client.core import GaugeMetricFamily
@@ -60,9 +62,12 @@ def job_ended(session: Session, model: str, state: JobState) -> None:
     after_commit(session, JOBS_FINISHED.labels(model, state.value).inc)
 
 
-def job_took(model: str, queue_seconds: float, job_seconds: float) -> None:
-    QUEUE_SECONDS.labels(model).observe(queue_seconds)
-    JOB_SECONDS.labels(model).observe(job_seconds)
+def job_took(
+    session: Session, model: str, queue_seconds: float, claimed_at: datetime | None, now: datetime
+) -> None:
+    job_seconds = (now - claimed_at).total_seconds() if claimed_at else 0.0
+    after_commit(session, partial(QUEUE_SECONDS.labels(model).observe, queue_seconds))
+    after_commit(session, partial(JOB_SECONDS.labels(model).observe, job_seconds))
 
 
 class Queue(Collector):

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import delete, select
+from sqlalchemy import bindparam, delete, select
 from sqlalchemy.orm import Session
 
 from storage.domain import Platform
@@ -24,7 +24,8 @@ class WorkspaceRules:
 
 
 def rules(session: Session, platform: Platform, workspace_id: str) -> WorkspaceRules:
-    row = session.get(WorkspaceRow, (platform, workspace_id))
+    given = {"chat": platform, "server": workspace_id}
+    row = session.execute(_RULES, given).one_or_none()
     if row is None:
         return WorkspaceRules()
     return WorkspaceRules(
@@ -33,6 +34,15 @@ def rules(session: Session, platform: Platform, workspace_id: str) -> WorkspaceR
         daily_pictures=row.daily_pictures,
         paused=row.paused,
     )
+
+
+_RULES = select(
+    *(WorkspaceRow.channels, WorkspaceRow.default_model),
+    *(WorkspaceRow.daily_pictures, WorkspaceRow.paused),
+).where(
+    WorkspaceRow.platform == bindparam("chat"),
+    WorkspaceRow.workspace_id == bindparam("server"),
+)
 
 
 def set_rules(

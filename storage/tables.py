@@ -1,5 +1,6 @@
 """The tables. Rows stay inside `storage`; everybody else sees the nouns of `storage.domain`."""
 
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
 from functools import cache
 from typing import Any, cast
@@ -65,12 +66,24 @@ class Base(DeclarativeBase):
 def add(session: Session, row: type[Base], **values: Any) -> None:
     """Insert one row at once. Every request writes eight, and the unit of work of the session
     would take as long again for each as the database does."""
-    session.execute(_inserting(row), values)
+    add_all(session, row, [values])
+
+
+def add_all(session: Session, row: type[Base], rows: Sequence[Mapping[str, Any]]) -> None:
+    """Insert rows that name the same columns, on one way to the database and back."""
+    if rows:
+        session.execute(inserting(row), rows)
 
 
 @cache
-def _inserting(row: type[Base]) -> Insert:
-    return insert(cast(Table, row.__table__))
+def inserting(row: type[Base]) -> Insert:
+    return insert(table(row))
+
+
+def table(row: type[Base]) -> Table:
+    """For statements that every job passes and that touch no object of a session: with the class
+    itself the session looks for objects first, for half as long as the database takes."""
+    return cast(Table, row.__table__)
 
 
 class RequestRow(Base):

@@ -1,44 +1,37 @@
 """What each finished job cost."""
 
 from datetime import UTC, datetime
-from functools import partial
 from uuid import UUID
 
-from sqlalchemy import bindparam, func, literal_column, select
+from sqlalchemy import Date, Integer, bindparam, func, literal_column, select
 from sqlalchemy.orm import Session
 
-from storage import metrics
 from storage.domain import Platform, UsageEntry
-from storage.tables import JobRow, RequestRow, UsageRow, add
+from storage.tables import JobRow, RequestRow, UsageRow, UtcDateTime, inserting
 
 
 def enter(session: Session, job_id: UUID, pictures: int, now: datetime) -> None:
     """Write the usage entry of a job that has just been finished."""
-    job = session.execute(_FINISHED, {"job": job_id}).one()
-    add(
-        session,
-        UsageRow,
-        job_id=job_id,
-        platform=job.platform,
-        workspace_id=job.workspace_id,
-        user_id=job.user_id,
-        day=now.astimezone(UTC).date(),
-        pictures=pictures,
-        device_seconds=job.device_seconds,
-        queue_seconds=job.queue_seconds,
-        created_at=now,
-    )
-    drawn_in = (now - job.claimed_at).total_seconds() if job.claimed_at else 0.0
-    metrics.after_commit(session, partial(metrics.job_took, job.model, job.queue_seconds, drawn_in))
+    today = now.astimezone(UTC).date()
+    given = {"job": job_id, "drawn": pictures, "today": today, "now": now}
+    session.execute(_ENTER, given)
 
 
-_FINISHED = (
+_ENTER = inserting(UsageRow).from_select(
+    [
+        *("job_id", "device_seconds", "queue_seconds"),
+        *("platform", "workspace_id", "user_id"),
+        *("pictures", "day", "created_at"),
+    ],
     select(
-        *(JobRow.model, JobRow.queue_seconds, JobRow.device_seconds, JobRow.claimed_at),
+        *(JobRow.id, JobRow.device_seconds, JobRow.queue_seconds),
         *(RequestRow.platform, RequestRow.workspace_id, RequestRow.user_id),
+        bindparam("drawn", type_=Integer()),
+        bindparam("today", type_=Date()),
+        bindparam("now", type_=UtcDateTime()),
     )
     .join(RequestRow, RequestRow.id == JobRow.request_id)
-    .where(JobRow.id == bindparam("job"))
+    .where(JobRow.id == bindparam("job")),
 )
 
 

@@ -53,19 +53,36 @@ class Line:
     async def submit(self, raw: RawCommand, address: Mapping[str, str]) -> UUID | Complaint:
         """Parse what was typed, then `take` it. The placeholder is already in the conversation:
         `address` says where, in the platform's own words."""
-        model = await self.read(lambda session: self._default_model(session, raw))
-        request = parse(raw, self.catalog, default_model=model, random_seed=self.seed)
-        if isinstance(request, Complaint):
-            return request
-        return await self.take(request, raw, address)
+
+        def read_and_check() -> tuple[ImageRequest, accept.Checked] | Complaint:
+            with self.database.read() as session:
+                model = self._default_model(session, raw)
+            request = parse(raw, self.catalog, default_model=model, random_seed=self.seed)
+            if isinstance(request, Complaint):
+                return request
+            return request, accept.check(request, self.text_rules, raw.place)
+
+        # A long prompt takes milliseconds, which nobody else's acknowledgement waits for.
+        parsed = await asyncio.to_thread(read_and_check)
+        if isinstance(parsed, Complaint):
+            return parsed
+        return await self._take(*parsed, raw, address)
 
     async def take(
         self, request: ImageRequest, raw: RawCommand, address: Mapping[str, str]
     ) -> UUID | Complaint:
         """Check, fetch the reference, accept in one transaction, and ring. The job's id, also
         when the same event was taken before; or why it cannot be taken."""
-        # A long prompt takes milliseconds, which nobody else's acknowledgement waits for.
         checked = await asyncio.to_thread(accept.check, request, self.text_rules, raw.place)
+        return await self._take(request, checked, raw, address)
+
+    async def _take(
+        self,
+        request: ImageRequest,
+        checked: accept.Checked,
+        raw: RawCommand,
+        address: Mapping[str, str],
+    ) -> UUID | Complaint:
         if not checked.refused:
             gathered = await gather(
                 request, fetcher=self.fetcher, blobs=self.blobs, catalog=self.catalog

@@ -132,6 +132,14 @@ QUERIES: dict[str, Callable[[Session], object]] = {
     ),
     "waiting": lambda s: queue.waiting(s, "discord"),
     "due": lambda s: deliveries.any_due(s, Platform.DISCORD, NOON),
+    "take": lambda s: deliveries.lease_due(
+        s,
+        Platform.DISCORD,
+        owner="o",
+        lease=timedelta(seconds=9),
+        pace=timedelta(seconds=9),
+        now=NOON,
+    ),
     "claim": claimed,
     "finish": finished,
     "reap": lambda s: leases.reap(s, max_attempts=3, ring_after=timedelta(9), now=NOON),
@@ -159,7 +167,7 @@ def test_no_query_reads_all_of_it(filled: Database, name: str) -> None:
     session.flush()
 
     def explain(_c: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
-        if statement.startswith(("SELECT", "WITH", "UPDATE")):
+        if statement.startswith(("SELECT", "WITH", "UPDATE", "INSERT")):
             verb = "EXPLAIN QUERY PLAN" if filled.is_sqlite else "EXPLAIN (ANALYZE, TIMING OFF)"
             cursor = connection.connection.cursor()
             cursor.execute("SAVEPOINT explained")
