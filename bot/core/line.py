@@ -51,8 +51,8 @@ class Line:
     seed: Callable[[], int] = random_seed
 
     async def submit(self, raw: RawCommand, address: Mapping[str, str]) -> UUID | Complaint:
-        """Parse what was typed, then `take` it. The placeholder is already in the conversation:
-        `address` says where, in the platform's own words."""
+        """Parse what was typed, and go on as `take` does. The placeholder is already in the
+        conversation: `address` says where, in the platform's own words."""
 
         def read_and_check() -> tuple[ImageRequest, accept.Checked] | Complaint:
             with self.database.read() as session:

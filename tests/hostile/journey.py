@@ -225,14 +225,14 @@ class Journey:
 
     async def _fail_here(self, world: World) -> None:
         """What breaks in the chat process has the words in its message, and nobody catches it."""
-        real = Line.take
+        real = Line._take
 
         async def broken(_: Line, request: Any, *__: Any) -> UUID:
             raise RuntimeError(f"cannot take {request}")
 
-        Line.take = broken  # type: ignore[method-assign, assignment]
+        Line._take = broken  # type: ignore[method-assign, assignment]
         await self._ask(world, f"a bird {CANARY}")
-        Line.take = real  # type: ignore[method-assign]
+        Line._take = real  # type: ignore[method-assign]
 
         async def nobody() -> None:
             raise RuntimeError(CANARY)
