@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import threading
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager, suppress
@@ -17,6 +18,7 @@ class Proxy:
         parts = urlsplit(url)
         self._target = (parts.hostname or "127.0.0.1", parts.port or default_port)
         self._connections: set[asyncio.StreamWriter] = set()
+        self._serving: set[asyncio.Task[None]] = set()
         self._flows = asyncio.Event()
         self._flows.set()
         self._loop = asyncio.new_event_loop()
@@ -56,26 +58,41 @@ class Proxy:
         asyncio.run_coroutine_threadsafe(act, self._loop).result(10)
 
     async def _listen(self) -> None:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self._port)
-        self._port = self._server.sockets[0].getsockname()[1]
+        """Lets in by itself: asyncio's server leaves open whom it lets in while it is closed."""
+        self._door = socket.create_server(("127.0.0.1", self._port))
+        self._door.setblocking(False)
+        self._port = self._door.getsockname()[1]
+        self._loop.add_reader(self._door, self._let_in, self._door)
+
+    def _let_in(self, door: socket.socket) -> None:
+        with suppress(OSError):  # Who knocked is gone already.
+            connection, _ = door.accept()
+            task = self._loop.create_task(self._serve(connection, door))
+            self._serving.add(task)
+            task.add_done_callback(self._serving.discard)
 
     async def _close(self) -> None:
-        self._server.close()
+        self._loop.remove_reader(self._door)
+        self._door.close()
         for writer in self._connections:
             writer.transport.abort()
 
     async def _end(self) -> None:
         await self._close()
-        tasks = asyncio.all_tasks() - {asyncio.current_task()}
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*self._serving, return_exceptions=True)
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _serve(self, connection: socket.socket, door: socket.socket) -> None:
+        reader, writer = await asyncio.open_connection(sock=connection)
         try:
             server_reader, server_writer = await asyncio.open_connection(*self._target)
         except OSError:
             writer.transport.abort()
             return
         both = {writer, server_writer}
+        if door.fileno() < 0:  # It was closed meanwhile.
+            for end in both:
+                end.transport.abort()
+            return
         self._connections |= both
         pumps = [
             asyncio.create_task(self._pump(reader, server_writer)),
