@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
-from sqlalchemy import CursorResult, and_, bindparam, or_, select, update
+from sqlalchemy import and_, bindparam, or_, select, update
 from sqlalchemy.orm import Session
 
 from storage import deliveries, metrics, review, search, usage
@@ -157,12 +157,6 @@ def _log_verdicts(
         for verdict in verdicts
     ]
     add_all(session, VerdictRow, rows)
-
-
-def changed(result: object) -> int:
-    """How many rows an update touched."""
-    assert isinstance(result, CursorResult)  # noqa: S101 (narrows for the type checker)
-    return int(result.rowcount)
 
 
 def request_of(row: RequestRow) -> ImageRequest:

@@ -29,7 +29,7 @@ from sqlalchemy.orm import Session
 from storage import deliveries, metrics, usage
 from storage.domain import Attempt, GenerationJob, JobState, StepReport
 from storage.domain.job import FailureReason, Phase
-from storage.jobs import changed, place_of, request_of
+from storage.jobs import place_of, request_of
 from storage.tables import JobRow, RequestRow, UsageRow, UtcDateTime, is_open, table
 
 FAIR_WINDOW = timedelta(minutes=10)
@@ -111,6 +111,7 @@ _TAKE = (
         step=0,
         step_count=0,
     )
+    .returning(JobRow.id)
 )
 
 
@@ -149,8 +150,7 @@ def claim(
             "until": until,
             "waited": (now - created_at).total_seconds(),
         }
-        taken = session.execute(_TAKE, given | values)
-        if changed(taken) == 1:
+        if session.execute(_TAKE, given | values).one_or_none():
             deliveries.desire(session, job_id)
             attempt = Attempt(
                 number=number + 1,

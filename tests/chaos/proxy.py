@@ -89,16 +89,13 @@ class Proxy:
             writer.transport.abort()
             return
         both = {writer, server_writer}
-        if door.fileno() < 0:  # It was closed meanwhile.
-            for end in both:
-                end.transport.abort()
-            return
         self._connections |= both
         pumps = [
             asyncio.create_task(self._pump(reader, server_writer)),
             asyncio.create_task(self._pump(server_reader, writer)),
         ]
-        await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
+        if door.fileno() >= 0:  # Else it was closed meanwhile.
+            await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
         for pump in pumps:
             pump.cancel()
         await asyncio.gather(*pumps, return_exceptions=True)

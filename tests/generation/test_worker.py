@@ -93,6 +93,11 @@ class Studio:
             self.hands.append(threading.Thread(target=self.worker.work, daemon=True))
             self.hands[-1].start()
 
+    def draw_one(self) -> None:
+        """Until the checker looks at it, and goes on looking."""
+        self.brush.drawn()
+        assert self.checker.looks.acquire(timeout=PATIENCE_SECONDS)
+
     def states(self, jobs: list[UUID]) -> list[JobState]:
         with self.database.read() as session:
             entries = [log.entry(session, job) for job in jobs]
@@ -115,8 +120,7 @@ def studio(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Studio]:
 def test_the_next_is_drawn_while_one_is_judged(studio: Studio) -> None:
     jobs = studio.record(2)
     studio.lend_hands(2)
-    studio.brush.drawn()
-    assert studio.checker.looks.acquire(timeout=PATIENCE_SECONDS)
+    studio.draw_one()
     future, _ = studio.brush.next()
     assert studio.states(jobs) == [JobState.RUNNING] * 2
     studio.checker.done.release(2)
@@ -144,8 +148,7 @@ def test_a_worker_does_not_take_from_itself(studio: Studio) -> None:
     """As when the database could not be written to for longer than a lease."""
     jobs = studio.record(1)
     studio.lend_hands(1)
-    studio.brush.drawn()
-    assert studio.checker.looks.acquire(timeout=PATIENCE_SECONDS)
+    studio.draw_one()
     studio.clock.advance(seconds=300)
     studio.lend_hands(1)
     studio.hands[1].join(PATIENCE_SECONDS)
@@ -158,8 +161,7 @@ def test_a_worker_does_not_take_from_itself(studio: Studio) -> None:
 def test_who_leaves_hands_back_what_is_drawn_and_finishes_what_is_judged(studio: Studio) -> None:
     jobs = studio.record(3)
     studio.lend_hands(3)
-    studio.brush.drawn()
-    assert studio.checker.looks.acquire(timeout=PATIENCE_SECONDS)
+    studio.draw_one()
     future, progress = studio.brush.next()
     leaving = threading.Thread(target=studio.worker.drain)
     leaving.start()
