@@ -51,20 +51,23 @@ def run(connection: Connection, revision: str = "head") -> None:
 
 
 def upgrade(database: Database) -> None:
-    """Migrate in one transaction. Two processes at once run one after the other; a table that
-    is in use for longer than the lock timeout ends the migration, not the service.
+    """Migrate, each revision in one transaction. Two processes at once run one after the other; a
+    table that is in use for longer than the lock timeout ends the migration, not the service.
 
     A schema that is newer than this code is left as it is: migrations only add, so that what runs
     goes on while the rest is upgraded. Raises sqlalchemy.exc.OperationalError when the lock
-    cannot be had; nothing is changed then.
+    cannot be had; what this revision changes is not changed then.
     """
-    found = current(database)
-    if found == newest() or not is_known(found):
-        return
+    while (found := current(database)) != newest() and is_known(found):
+        _one_further(database)
+
+
+def _one_further(database: Database) -> None:
     with database.engine.begin() as connection:
         if not database.is_sqlite:
             connection.execute(text(f"set local statement_timeout = {STATEMENT_TIMEOUT_MS}"))
             # Without the lock timeout: who waits here waits for a migration that gets on.
             connection.execute(text("select pg_advisory_xact_lock(hashtext('easel-migrate'))"))
             connection.execute(text(f"set local lock_timeout = {LOCK_TIMEOUT_MS}"))
-        run(connection)
+        if revision(connection) != newest():  # Who waited may find that it has been done.
+            run(connection, "+1")

@@ -22,6 +22,7 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     UniqueConstraint,
+    false,
     insert,
     literal_column,
     text,
@@ -122,6 +123,10 @@ class RequestRow(Base):
     mask_sha256: Mapped[str | None] = mapped_column(String(64))
     parent_sha256: Mapped[str | None] = mapped_column(String(64))
     created_at: Mapped[datetime]
+    tenant: Mapped[str] = mapped_column(String(64), server_default="")
+    """With platform and user id the account (`domain.Account`)."""
+    forget_at: Mapped[datetime | None]
+    """The person has been forgotten, but a moderator has still to look: kept until then."""
 
     __table_args__ = (
         Index(None, "platform", "user_id", "created_at"),
@@ -187,6 +192,8 @@ class JobRow(Base):
     rung_at: Mapped[datetime]
     claimed_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
+    allowed: Mapped[bool] = mapped_column(default=False, server_default=false())
+    """A moderator let prompt and reference pass that a check had held."""
 
     __table_args__ = (
         Index(
@@ -293,6 +300,11 @@ class DeliveryRow(Base):
     gone: Mapped[str | None] = mapped_column(String(100))
     """Why there is nobody to show it to any more; final."""
     created_at: Mapped[datetime]
+    application: Mapped[str] = mapped_column(String(64), default="", server_default="")
+    """The bot or app that was asked, which alone may show it; empty is anybody's."""
+    trouble: Mapped[str] = mapped_column(String(100), default="", server_default="")
+    """The platform's code for why the last try failed; empty when it did not."""
+    trouble_since: Mapped[datetime | None]
 
     __table_args__ = (
         Index(
@@ -318,6 +330,9 @@ class UsageRow(Base):
     device_seconds: Mapped[float]
     queue_seconds: Mapped[float]
     created_at: Mapped[datetime]
+    tenant: Mapped[str] = mapped_column(String(64), default="", server_default="")
+    refused: Mapped[int] = mapped_column(default=0, server_default="0")
+    """1 where the prompt was refused, so that a day has room for so many refusals only."""
 
     __table_args__ = (
         Index(None, "platform", "user_id", "day"),
@@ -338,9 +353,11 @@ class ReviewRow(Base):
     decision: Mapped[str | None] = mapped_column(String(16))
     decided_at: Mapped[datetime | None]
     decided_by: Mapped[str] = mapped_column(String(64), default="")
+    opened_tenant: Mapped[str] = mapped_column(String(64), default="", server_default="")
 
     __table_args__ = (
         UniqueConstraint("job_id", "kind", "picture_sha256", "opened_by"),
+        Index("ix_reviews_opened_by", "opened_by", "opened_at"),
         Index(
             "ix_reviews_open",
             "kind",
@@ -372,6 +389,60 @@ class BanRow(Base):
     user_id: Mapped[str] = mapped_column(String(64), primary_key=True)
     banned_at: Mapped[datetime]
     banned_by: Mapped[str] = mapped_column(String(64))
+    carried: Mapped[bool] = mapped_column(default=False, server_default=false())
+    """Stands in `sanctions`. What does not was written by a release before 0004, which knew no
+    tenants: it holds for this id everywhere."""
+
+
+class SanctionRow(Base):
+    """What was decided about an account: so far bans alone."""
+
+    __tablename__ = "sanctions"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    platform: Mapped[str] = mapped_column(String(16))
+    tenant: Mapped[str | None] = mapped_column(String(64))
+    """None where it is not known: holds in every tenant."""
+    user_id: Mapped[str] = mapped_column(String(64))
+    workspace_id: Mapped[str] = mapped_column(String(64), default="")
+    """Where it holds; empty is everywhere, which the operator alone decides."""
+    kind: Mapped[str] = mapped_column(String(16), default="ban")
+    started_at: Mapped[datetime]
+    ended_at: Mapped[datetime | None]
+    decided_by: Mapped[str] = mapped_column(String(64))
+
+    __table_args__ = (Index("ix_sanctions_platform", "platform", "user_id"),)
+
+
+class InboxRow(Base):
+    """What was heard and not yet taken (`storage.inbox`). Once taken it keeps the key alone, for a
+    day, so that an event that comes again is known."""
+
+    __tablename__ = "inbox"
+
+    event_key: Mapped[str] = mapped_column(String(300), primary_key=True)
+    platform: Mapped[str] = mapped_column(String(16))
+    application: Mapped[str] = mapped_column(String(64))
+    tenant: Mapped[str] = mapped_column(String(64))
+    user_id: Mapped[str] = mapped_column(String(64))
+    body: Mapped[str] = mapped_column(Text)
+    """JSON, encrypted where a key is set; empty once taken."""
+    received_at: Mapped[datetime]
+    tries: Mapped[int] = mapped_column(default=0)
+    leased_by: Mapped[str] = mapped_column(String(200))
+    lease_until: Mapped[datetime]
+
+    __table_args__ = (
+        Index(
+            "ix_inbox_untaken",
+            "platform",
+            "application",
+            "lease_until",
+            sqlite_where=text("body <> ''"),
+            postgresql_where=text("body <> ''"),
+        ),
+        Index("ix_inbox_received_at", "received_at"),
+    )
 
 
 class WorkerRow(Base):

@@ -17,7 +17,7 @@ from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_ex
 from bot.core import accept
 from bot.core.grammar import parse
 from bot.core.textcheck import TextRules
-from bot.references import Fetcher, gather
+from bot.references import Fetcher, Reader, gather, no_reader
 from storage import doorbell, jobs, places
 from storage.blobs import Blobs
 from storage.catalog import Catalog
@@ -50,9 +50,12 @@ class Line:
     doorbell: Celery
     seed: Callable[[], int] = random_seed
 
-    async def submit(self, raw: RawCommand, address: Mapping[str, str]) -> UUID | Complaint:
+    async def submit(
+        self, raw: RawCommand, address: Mapping[str, str], read: Reader = no_reader
+    ) -> UUID | Complaint:
         """Parse what was typed, and go on as `take` does. The placeholder is already in the
-        conversation: `address` says where, in the platform's own words."""
+        conversation: `address` says where, in the platform's own words. `read` is the way to the
+        files that came along."""
 
         def read_and_check() -> tuple[ImageRequest, accept.Checked] | Complaint:
             with self.database.read() as session:
@@ -66,7 +69,7 @@ class Line:
         parsed = await asyncio.to_thread(read_and_check)
         if isinstance(parsed, Complaint):
             return parsed
-        return await self._take(*parsed, raw, address)
+        return await self._take(*parsed, raw, address, read)
 
     async def take(
         self, request: ImageRequest, raw: RawCommand, address: Mapping[str, str]
@@ -74,7 +77,7 @@ class Line:
         """Check, fetch the reference, accept in one transaction, and ring. The job's id, also
         when the same event was taken before; or why it cannot be taken."""
         checked = await asyncio.to_thread(accept.check, request, self.text_rules, raw.place)
-        return await self._take(request, checked, raw, address)
+        return await self._take(request, checked, raw, address, no_reader)
 
     async def _take(
         self,
@@ -82,10 +85,11 @@ class Line:
         checked: accept.Checked,
         raw: RawCommand,
         address: Mapping[str, str],
+        read: Reader,
     ) -> UUID | Complaint:
         if not checked.refused:
             gathered = await gather(
-                request, fetcher=self.fetcher, blobs=self.blobs, catalog=self.catalog
+                request, read=read, fetcher=self.fetcher, blobs=self.blobs, catalog=self.catalog
             )
             if isinstance(gathered, Complaint):
                 return gathered

@@ -20,6 +20,7 @@ from bot.discord.intake import (
     locale_of,
     quietly,
     raw_command,
+    reader,
 )
 from bot.discord.modals import use_as_reference
 from bot.discord.presses import answer_details
@@ -94,7 +95,8 @@ async def _imagine(
             reference=attached(reference),
             mask=attached(mask),
         )
-        return await interaction.client.line.submit(raw, address)
+        client = interaction.client
+        return await client.line.submit(raw, address, reader(client))
 
     await ask(interaction, submit, private=private or asks_privately(prompt))
 

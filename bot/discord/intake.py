@@ -17,6 +17,7 @@ from bot.core import values
 from bot.core.written import Written, read
 from bot.discord.words import words
 from bot.i18n import mark, pick_locale, say
+from bot.references import Reader
 from storage import deliveries
 from storage.domain import (
     Attached,
@@ -123,7 +124,16 @@ def attached(file: discord.Attachment | None) -> Attached | None:
     """Its bytes are read while the request is taken: the link dies within a day."""
     if file is None:
         return None
-    return Attached(name=file.filename, size_bytes=file.size, read=file.read)
+    return Attached(name=file.filename, size_bytes=file.size, address=file.url)
+
+
+def reader(client: Easel) -> Reader:
+    """From Discord's own store of files, whose address came with the event."""
+
+    async def read(file: Attached) -> bytes:
+        return await client.http.get_from_cdn(file.address)
+
+    return read
 
 
 def missing_permissions(interaction: Interaction, *, private: bool) -> Complaint | None:

@@ -27,6 +27,7 @@ from bot.discord.intake import (
     locale_of,
     quietly,
     raw_command,
+    reader,
     tell,
 )
 from bot.discord.presses import entry_for
@@ -175,7 +176,8 @@ async def _edited(interaction: Interaction, job_id: UUID, text: str) -> None:
             mask=Kept(sha256=mask) if mask else None,
             parent_sha256=entry.request.parent_sha256,
         )
-        return await interaction.client.line.submit(raw, address)
+        client = interaction.client
+        return await client.line.submit(raw, address, reader(client))
 
     message = interaction.message
     private = message is not None and message.flags.ephemeral
@@ -192,7 +194,8 @@ async def _referenced(interaction: Interaction, values: Mapping[str, Any], first
         if isinstance(source, Complaint):
             return source
         raw = raw_command(interaction, text, reference=source)
-        return await interaction.client.line.submit(raw, address)
+        client = interaction.client
+        return await client.line.submit(raw, address, reader(client))
 
     await ask(interaction, submit, private=asks_privately(text))
 

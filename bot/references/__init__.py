@@ -4,6 +4,7 @@ A reference that cannot be had is a Complaint, never a silent picture from text 
 """
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -23,7 +24,7 @@ from storage.domain import (
     Source,
 )
 
-__all__ = ["Fetcher", "Unavailable", "gather"]
+__all__ = ["Fetcher", "Reader", "Unavailable", "gather", "no_reader"]
 
 _log = structlog.get_logger()
 
@@ -32,8 +33,29 @@ _log = structlog.get_logger()
 _DECODER = ThreadPoolExecutor(max_workers=1, thread_name_prefix="decode")
 
 
+Reader = Callable[[Attached], Awaitable[bytes]]
+"""An adapter's way to the bytes of a file that came with a command. Raises Unavailable, or what
+its own client raises."""
+
+
+async def no_reader(file: Attached) -> bytes:
+    """For who brings no files."""
+    raise _unfetched()
+
+
+def _unfetched() -> Unavailable:
+    return Unavailable(
+        Complaint(text="I couldn't fetch your attachment. Send it once more, please.")
+    )
+
+
 async def gather(
-    request: ImageRequest, *, fetcher: Fetcher, blobs: Blobs, catalog: Catalog
+    request: ImageRequest,
+    *,
+    read: Reader,
+    fetcher: Fetcher,
+    blobs: Blobs,
+    catalog: Catalog,
 ) -> ImageRequest | Complaint:
     """Turn `source` and `mask_source` into `reference`, or say why that cannot be. The picture
     takes the reference's shape, unless the person chose one.
@@ -44,8 +66,10 @@ async def gather(
     if request.source is None:
         return request
     try:
-        data = await _read(request.source, fetcher, blobs)
-        mask = await _read(request.mask_source, fetcher, blobs) if request.mask_source else None
+        data = await _read(request.source, read, fetcher, blobs)
+        mask = None
+        if request.mask_source:
+            mask = await _read(request.mask_source, read, fetcher, blobs)
         loop = asyncio.get_running_loop()
         picture, mask_png = await loop.run_in_executor(_DECODER, _decode, request.use, data, mask)
     except (Unavailable, Unreadable) as error:
@@ -67,11 +91,11 @@ def within_limits(shape: tuple[int, int]) -> tuple[int, int]:
     return max(width, -(-height // 4)), max(height, -(-width // 4))
 
 
-async def _read(source: Source, fetcher: Fetcher, blobs: Blobs) -> bytes:
+async def _read(source: Source, read: Reader, fetcher: Fetcher, blobs: Blobs) -> bytes:
     if isinstance(source, Linked):
         return await fetcher.fetch(source.url)
     if isinstance(source, Attached):
-        return await _read_attached(source)
+        return await _read_attached(source, read)
     try:
         return await asyncio.to_thread(blobs.get, source.sha256)
     except FileNotFoundError:
@@ -80,20 +104,18 @@ async def _read(source: Source, fetcher: Fetcher, blobs: Blobs) -> bytes:
         ) from None
 
 
-async def _read_attached(source: Attached) -> bytes:
+async def _read_attached(source: Attached, read: Reader) -> bytes:
     """The platform's word on the size saves a download; `decode` looks again."""
     if source.size_bytes > MAX_BYTES:
         raise Unavailable(too_large())
     try:
-        return await source.read()
+        return await read(source)
     except Unavailable:
         raise
     except Exception as error:
         # The adapter's own client raises what it likes; the request ends here all the same.
         _log.warning("attachment.unreadable", error=type(error).__name__)
-        raise Unavailable(
-            Complaint(text="I couldn't fetch your attachment. Send it once more, please.")
-        ) from None
+        raise _unfetched() from None
 
 
 def _decode(

@@ -10,7 +10,7 @@ from slack_bolt.context.ack.async_ack import AsyncAck
 from slack_bolt.context.async_context import AsyncBoltContext
 
 from bot.i18n import mark, say
-from bot.slack import modals, personal
+from bot.slack import files, modals, personal
 from bot.slack.blocks import section
 from bot.slack.intake import Address, Heard, apologise, ask, asks_privately, hear
 from bot.slack.words import typed
@@ -78,7 +78,7 @@ async def draw(
 ) -> None:
     async def submit(address: Address) -> UUID | Complaint:
         raw = heard.command(text, reference=reference, mask=mask)
-        return await heard.line.submit(raw, address)
+        return await heard.line.submit(raw, address, files.reader(heard.client))
 
     await ask(heard, submit, private=asks_privately(text))
 

@@ -80,7 +80,7 @@ async def _answer(heard: Heard, text: str, given: Any) -> None:
         return
     if not given and await commands.talk(heard, text):
         return
-    sources = [files.attached(heard.client, file) for file in given]
+    sources = [files.attached(file) for file in given]
     wrong = next((source for source in sources if isinstance(source, Complaint)), None)
     if wrong is None and len(sources) > 2:
         wrong = TOO_MANY

@@ -12,6 +12,7 @@ from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.deliver import PictureReader, RetryLater
+from bot.references import Reader
 from bot.references.fetch import MAX_BYTES, TIMEOUT_SECONDS, Unavailable, too_large
 from bot.slack.words import clip
 from bot.slack.workspaces import error_code
@@ -36,19 +37,27 @@ def is_picture(file: File) -> bool:
     return mimetype.startswith("image/") or file.get("file_access") == "check_file_info"
 
 
-def attached(client: AsyncWebClient, file: File) -> Attached | Complaint:
+def attached(file: File) -> Attached | Complaint:
     """A file of a message or a form, whose bytes are read while the request is taken."""
     if file.get("is_external") or file.get("mode") == "external":
         return _outside().complaint
 
-    async def read() -> bytes:
-        found = file
-        if not file.get("url_private") or file.get("file_access") == "check_file_info":
-            found = await _info(client, str(file["id"]))
-        return await _download(client, str(found.get("url_private") or ""))
+    size, address = int(file.get("size") or 0), str(file.get("url_private") or "")
+    if not address or file.get("file_access") == "check_file_info":
+        address = str(file["id"])
+    return Attached(name=str(file.get("name") or ""), size_bytes=size, address=address)
 
-    size = int(file.get("size") or 0)
-    return Attached(name=str(file.get("name") or ""), size_bytes=size, read=read)
+
+def reader(client: AsyncWebClient) -> Reader:
+    """Where Slack has not said the URL of a file, it is asked by the file's id."""
+
+    async def read(file: Attached) -> bytes:
+        url = file.address
+        if "/" not in url:
+            url = str((await _info(client, url)).get("url_private") or "")
+        return await _download(client, url)
+
+    return read
 
 
 async def _info(client: AsyncWebClient, file_id: str) -> File:

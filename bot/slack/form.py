@@ -75,7 +75,7 @@ class Form:
 
     def _picture(self, name: str) -> Source | Complaint | None:
         file = self._files.get(name)
-        return files.attached(self._heard.client, file) if file else None
+        return files.attached(file) if file else None
 
     def _kept(self) -> Source | None:
         """Stands for the picture that the form is about, until `_source` has found it."""
@@ -106,7 +106,7 @@ class Form:
             mask=mask,
             parent_sha256=parent,
         )
-        return await heard.line.submit(raw, address)
+        return await heard.line.submit(raw, address, files.reader(heard.client))
 
     async def _source(self) -> Source | Complaint | None:
         """The picture that the form was opened with, or that was chosen of several."""
@@ -114,7 +114,7 @@ class Form:
         kind, _, value = name.partition(":")
         heard = self._heard
         if kind == "file":
-            return files.attached(heard.client, {"id": value})
+            return files.attached({"id": value})
         if kind != "kept":
             return None
         entry = await heard.line.read(lambda s: log.by_picture(s, value))

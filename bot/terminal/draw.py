@@ -36,10 +36,12 @@ UPLOAD_LIMIT_BYTES = 64 * 1024 * 1024
 
 
 def attached(path: Path) -> Attached:
-    async def read() -> bytes:
-        return await asyncio.to_thread(path.read_bytes)
+    address = str(path.absolute())
+    return Attached(name=path.name, size_bytes=path.stat().st_size, address=address)
 
-    return Attached(name=path.name, size_bytes=path.stat().st_size, read=read)
+
+async def read_file(file: Attached) -> bytes:
+    return await asyncio.to_thread(Path(file.address).read_bytes)
 
 
 def command(
@@ -66,7 +68,7 @@ async def draw(line: Line, raw: RawCommand, output: Path, console: Console) -> i
     async with AsyncExitStack() as stack:
         show = TerminalShow(output, console)
         stack.callback(show.stop)
-        job = await line.submit(raw, {})
+        job = await line.submit(raw, {}, read_file)
         if isinstance(job, Complaint):
             console.print(say(raw.requester.locale, job.text, **job.values), style="yellow")
             return 1

@@ -19,6 +19,7 @@ from storage.domain.job import (
 )
 from storage.domain.policy import Decision, Subject, Threshold, Verdict, decide, worst
 from storage.domain.request import (
+    Account,
     Attached,
     Complaint,
     EventKey,
@@ -37,6 +38,7 @@ from storage.domain.request import (
 from storage.domain.review import Review, ReviewKind
 
 __all__ = [
+    "Account",
     "Attached",
     "Attempt",
     "Button",

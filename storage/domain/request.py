@@ -1,6 +1,6 @@
 """What somebody asks for: from the raw command that an adapter heard to an ImageRequest."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -40,11 +40,31 @@ class EventKey:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Requester:
+class Account:
+    """Somebody, as one platform names them."""
+
     platform: Platform
     user_id: str
+    tenant: str = ""
+    """Slack: the person's enterprise, or else their own team, which in a shared channel may be
+    another than the one that is asked. Empty on Discord, whose ids are global, and in the shell."""
+
+    def __str__(self) -> str:
+        return ":".join(part for part in (self.platform, self.tenant, self.user_id) if part)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Requester(Account):
+    """An account that asks for something now."""
+
     locale: str = "en"
     """One of "en", "fr", "es"."""
+    manages: bool = False
+    """May manage messages and settings where they ask, as the platform said with the event."""
+
+    @property
+    def account(self) -> Account:
+        return Account(platform=self.platform, user_id=self.user_id, tenant=self.tenant)
 
 
 DISCORD_UPLOADS_BYTES = 24 * 1024 * 1024
@@ -74,11 +94,13 @@ class Place:
 
 @dataclass(frozen=True, kw_only=True)
 class Attached:
-    """A file that came with the command; `read` fetches its bytes from the platform."""
+    """A file that came with the command."""
 
     name: str
     size_bytes: int
-    read: Callable[[], Awaitable[bytes]] = field(compare=False)
+    address: str = field(repr=False)
+    """Where the platform keeps it: a URL of Discord's, the id of a file of Slack's, a path. Its
+    adapter knows how to read it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,7 +122,7 @@ Source = Attached | Linked | Kept
 
 @dataclass(frozen=True, kw_only=True)
 class RawCommand:
-    """What an adapter heard, before the grammar.
+    """What an adapter heard, before the grammar; all of it can be written down (`storage.inbox`).
 
     `options` are typed by the platform and win over flags in `text`. Keys: negative, strength,
     seed, steps, guidance, aspect, count, style, model, private, use.
@@ -109,7 +131,15 @@ class RawCommand:
     event: EventKey
     requester: Requester
     place: Place
-    text: str
+    application: str = ""
+    """The bot or app that was asked: Discord's application id, Slack's app id."""
+    act: str = "draw"
+    """What to do; each adapter knows its own."""
+    about: str = ""
+    """What it is about, as its button names it: a job, or a job and the index of a picture."""
+    reply: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """What the adapter needs to answer: a token, an address, what the message was."""
+    text: str = ""
     options: Mapping[str, str | int | float | bool] = field(default_factory=dict)
     reference: Source | None = None
     mask: Source | None = None

@@ -31,6 +31,7 @@ from storage.domain import (
     ReferenceUse,
     Source,
 )
+from tests.fakes.attachments import attached, read
 
 CATALOG = Catalog(models={"builtin": ModelEntry(source="nowhere", width=64, height=64)})
 HOST = "pictures.example.org"
@@ -266,14 +267,6 @@ def test_public_addresses(address: str, public: bool) -> None:
 # From here on without a network: what was sent is in the request.
 
 
-def attached(data: bytes, size_bytes: int | None = None) -> Attached:
-    async def read() -> bytes:
-        return data
-
-    size = len(data) if size_bytes is None else size_bytes
-    return Attached(name="a.png", size_bytes=size, read=read)
-
-
 def request(
     source: Source | None, mask: Source | None = None, use: ReferenceUse | None = None
 ) -> ImageRequest:
@@ -292,7 +285,7 @@ NOWHERE = Fetcher(hosts=(), resolver=Names())
 
 
 async def gathered(blobs: Blobs, wanted: ImageRequest) -> tuple[ImageRequest, Image.Image]:
-    result = await gather(wanted, fetcher=NOWHERE, blobs=blobs, catalog=CATALOG)
+    result = await gather(wanted, read=read, fetcher=NOWHERE, blobs=blobs, catalog=CATALOG)
     assert isinstance(result, ImageRequest), result
     assert result.reference is not None
     image = Image.open(io.BytesIO(blobs.get(result.reference.sha256)))
@@ -301,14 +294,14 @@ async def gathered(blobs: Blobs, wanted: ImageRequest) -> tuple[ImageRequest, Im
 
 
 async def said(blobs: Blobs, wanted: ImageRequest) -> str:
-    result = await gather(wanted, fetcher=NOWHERE, blobs=blobs, catalog=CATALOG)
+    result = await gather(wanted, read=read, fetcher=NOWHERE, blobs=blobs, catalog=CATALOG)
     assert isinstance(result, Complaint), result
     return say("en", result.text, **result.values)
 
 
 async def test_nothing_to_gather(blobs: Blobs) -> None:
     plain = request(None)
-    assert await gather(plain, fetcher=NOWHERE, blobs=blobs, catalog=CATALOG) is plain
+    assert await gather(plain, read=read, fetcher=NOWHERE, blobs=blobs, catalog=CATALOG) is plain
 
 
 async def test_restyle_is_re_encoded_and_upright_without_metadata(blobs: Blobs) -> None:
@@ -387,10 +380,13 @@ async def test_edit_needs_something_to_repaint(blobs: Blobs) -> None:
 
 
 async def test_an_attachment_that_cannot_be_had(blobs: Blobs) -> None:
-    async def gone() -> bytes:
+    async def gone(_: Attached) -> bytes:
         raise RuntimeError("secret address")
 
-    text = await said(blobs, request(Attached(name="a.png", size_bytes=1, read=gone)))
+    wanted = request(attached(png()))
+    result = await gather(wanted, read=gone, fetcher=NOWHERE, blobs=blobs, catalog=CATALOG)
+    assert isinstance(result, Complaint)
+    text = result.text
     assert "couldn't fetch your attachment" in text
     assert "secret" not in text
     assert "larger than" in await said(blobs, request(attached(b"", size_bytes=10 * 2**20 + 1)))

@@ -35,6 +35,7 @@ from storage.domain import (
 )
 from storage.log import LogEntry
 from tests.conftest import make_settings
+from tests.fakes import attachments
 
 PATIENCE_SECONDS = 90.0
 
@@ -46,12 +47,7 @@ def png(image: Image.Image) -> bytes:
 
 
 def attached(image: Image.Image) -> Attached:
-    data = png(image)
-
-    async def read() -> bytes:
-        return data
-
-    return Attached(name="picture.png", size_bytes=len(data), read=read)
+    return attachments.attached(png(image))
 
 
 @dataclass
@@ -122,7 +118,7 @@ class House:
         )
 
     async def submit(self, text: str, **given: Any) -> UUID:
-        job = await self.line.submit(self.heard(text, **given), {})
+        job = await self.line.submit(self.heard(text, **given), {}, attachments.read)
         assert isinstance(job, UUID), job
         return job
 
@@ -131,7 +127,7 @@ class House:
         return await self.until(job, lambda entry: entry.state.finished)
 
     async def complaint(self, text: str, **given: Any) -> Complaint:
-        answer = await self.line.submit(self.heard(text, **given), {})
+        answer = await self.line.submit(self.heard(text, **given), {}, attachments.read)
         assert isinstance(answer, Complaint)
         return answer
 

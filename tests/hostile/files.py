@@ -20,7 +20,8 @@ from bot.i18n import LOCALES, say
 from bot.references import Fetcher, gather
 from storage.blobs import Blobs
 from storage.catalog import Catalog, ModelEntry
-from storage.domain import Attached, Complaint, ImageRequest, ReferenceUse
+from storage.domain import Complaint, ImageRequest, ReferenceUse
+from tests.fakes.attachments import attached, read
 from tests.hostile.measuring import MAX_SECONDS, Result, measured, report
 
 CANARY = "48.8584N-canary5309"
@@ -316,12 +317,9 @@ FILES: dict[str, File] = {
 
 
 def request(data: bytes) -> ImageRequest:
-    async def read() -> bytes:
-        return data
-
     return ImageRequest(
         prompt="x", model="tiny", width=64, height=64, own_size=False, steps=1, guidance_scale=1,
-        seed=1, source=Attached(name="picture.png", size_bytes=0, read=read),
+        seed=1, source=attached(data, size_bytes=0),
         use=ReferenceUse.RESTYLE, strength=0.5,
     )  # fmt: skip
 
@@ -334,7 +332,7 @@ def run() -> Iterator[Result]:
 
         def take(data: bytes) -> Any:
             fetcher = Fetcher(hosts=())
-            wanted = gather(request(data), fetcher=fetcher, blobs=blobs, catalog=catalog)
+            wanted = gather(request(data), read=read, fetcher=fetcher, blobs=blobs, catalog=catalog)
             return asyncio.run(wanted)
 
         # Libraries that are loaded at first use are not the first file's doing.

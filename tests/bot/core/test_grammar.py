@@ -227,12 +227,8 @@ def test_links(text: str) -> None:
     assert (request.prompt, request.use, request.strength) == ("a b", ReferenceUse.RESTYLE, 0.6)
 
 
-async def _no_bytes() -> bytes:
-    return b""
-
-
 def test_references() -> None:
-    file = Attached(name="a.png", size_bytes=1, read=_no_bytes)
+    file = Attached(name="a.png", size_bytes=1, address="a")
     assert asked("x", reference=file).source is file
     masked = asked("x", reference=file, mask=PICTURE)
     assert (masked.use, masked.strength, masked.mask_source) == (ReferenceUse.EDIT, 1.0, PICTURE)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from bot.references import Unavailable
-from bot.slack.files import attached, is_picture
+from bot.slack.files import attached, is_picture, reader
 from bot.slack.workspaces import web_client
 from storage.domain import Attached, Complaint
 from storage.settings import Settings
@@ -54,9 +54,9 @@ def elsewhere() -> Iterator[Elsewhere]:
 
 
 async def read(settings: Settings, **file: Any) -> bytes:
-    source = attached(web_client(settings, BOT_TOKEN), {"id": "F1", "name": "a.png", **file})
+    source = attached({"id": "F1", "name": "a.png", **file})
     assert isinstance(source, Attached)
-    return await source.read()
+    return await reader(web_client(settings, BOT_TOKEN))(source)
 
 
 async def test_a_file_is_read(settings: Settings, slack: FakeSlack) -> None:
@@ -119,9 +119,9 @@ async def test_a_file_that_is_larger_than_slack_said(settings: Settings) -> None
 
 
 @pytest.mark.parametrize("given", [{"is_external": True}, {"mode": "external"}])
-async def test_files_kept_elsewhere_are_refused(settings: Settings, given: dict[str, Any]) -> None:
+async def test_files_kept_elsewhere_are_refused(given: dict[str, Any]) -> None:
     url = "https://drive.example/a.png"
-    source = attached(web_client(settings, BOT_TOKEN), {"id": "F1", "url_private": url, **given})
+    source = attached({"id": "F1", "url_private": url, **given})
     assert isinstance(source, Complaint)
     assert "outside of Slack" in source.text
 
