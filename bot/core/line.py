@@ -18,7 +18,7 @@ from bot.core import accept
 from bot.core.grammar import parse
 from bot.core.textcheck import TextRules
 from bot.references import Fetcher, Reader, gather, no_reader
-from storage import doorbell, jobs, places
+from storage import doorbell, inbox, jobs, places
 from storage.blobs import Blobs
 from storage.catalog import Catalog
 from storage.database import Database
@@ -122,9 +122,12 @@ class Line:
         with self.database.write() as session:
             self.database.lock(session, f"{raw.requester.platform}:{raw.requester.user_id}")
             known = jobs.known(session, raw.event, raw.press, now)
-            if known is not None:
-                return known
-            return accept.accept(session, self.settings, request, raw, address, checked, now)
+            taken = known or accept.accept(
+                session, self.settings, request, raw, address, checked, now
+            )
+            if isinstance(taken, UUID):
+                inbox.taken(session, raw.event)
+            return taken
 
     def ring(self, model: str, job_id: UUID) -> None:
         """Blocking. A doorbell that does not answer is the reaper's business, not the person's."""

@@ -1,15 +1,26 @@
 """Steer: what the buttons do to a request that is there already."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Self
 from uuid import UUID
 
 from sqlalchemy.orm import Session
 
 from storage import deliveries, jobs, log, review
 from storage.catalog import Catalog
-from storage.domain import Complaint, Decision, ImageRequest, Kept, ReferenceUse
+from storage.domain import (
+    Complaint,
+    Decision,
+    ImageRequest,
+    Kept,
+    Place,
+    RawCommand,
+    ReferenceUse,
+    Requester,
+)
 from storage.log import LogEntry, LoggedPicture
 
 VARY_STRENGTH = 0.55
@@ -110,12 +121,51 @@ def report(session: Session, job_id: UUID, by: str, now: datetime) -> bool:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Target:
+    """What a button is about. Zero where it is about no job."""
+
+    job_id: UUID
+    picture: int
+
+
+def target(about: str) -> Target:
+    """Of `RawCommand.about`: a job, or a job and the index of one of its pictures."""
+    job, _, picture = about.partition(":")
+    job_id = UUID(int=0)
+    with suppress(ValueError):
+        job_id = UUID(job)
+    return Target(job_id=job_id, picture=int(picture) if picture.isdecimal() else 0)
+
+
+def edited(raw: RawCommand, entry: LogEntry) -> RawCommand:
+    """A changed prompt of a request: its reference and mask stay, unless others were brought."""
+    kept = entry.request.reference
+    mask_sha256 = kept.mask_sha256 if kept and raw.reference is None else None
+    private = {"private": True} if entry.request.private else {}
+    return replace(
+        raw,
+        options={**raw.options, **private},
+        reference=raw.reference or (Kept(sha256=kept.sha256) if kept else None),
+        mask=raw.mask or (Kept(sha256=mask_sha256) if mask_sha256 else None),
+        parent_sha256=entry.request.parent_sha256,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class Viewer:
     """Who looks at a card or presses its buttons, and from where."""
 
     user_id: str
     workspace_id: str
     manages_messages: bool
+
+    @classmethod
+    def of(cls, requester: Requester, place: Place) -> Self:
+        return cls(
+            user_id=requester.user_id,
+            workspace_id=place.workspace_id,
+            manages_messages=requester.manages,
+        )
 
 
 Right = Callable[[LogEntry, Viewer], bool]

@@ -144,6 +144,8 @@ def _take_flags(written: Written) -> Complaint | None:
         if key is None:
             return unknown(flag, ["--" + known for known in FLAGS], UNKNOWN_FLAG)
         end, value = _value_of(key, text, match, limit)
+        if not value and key == "private":
+            value = "?"  # `values.yes` says how it is written.
         if not value:
             return Complaint(
                 text="{flag} needs a value, for example {flag} {example}.",
