@@ -117,9 +117,11 @@ class Inbox:
                 continue
             late = []
             for raw, _, written in batch:
+                is_new = str(raw.event) in new
+                new.discard(str(raw.event))  # Another of the same event is none.
                 if not written.done():
-                    written.set_result(str(raw.event) in new)
-                elif str(raw.event) in new:
+                    written.set_result(is_new)
+                elif is_new:
                     late.append(raw.event)
             if late:  # They were told that it is not written down.
                 await self._settle(partial(_drop, late))
@@ -161,7 +163,7 @@ class Inbox:
                 await self._adapter.apologise(raw)
         except Exception as error:
             passing = isinstance(error, PASSING) and tries < MOST_TRIES
-            logger.error("inbox.failed", act=raw.act, again=passing, exc_info=error)
+            logger.error("inbox.failed", act=raw.act, again=passing, exc_info=not passing)
             if passing:
                 pause = timedelta(seconds=min(LONGEST_PAUSE_SECONDS, 2.0**tries))
                 at = self._database.clock() + pause
@@ -227,6 +229,8 @@ class Inbox:
     async def close(self) -> None:
         """Hear nothing more, wait a little for what is under way, and leave the rest where it is:
         in the inbox, for whoever comes next."""
+        if self._closed:
+            return
         self._closed = True
         if tasks := list(self._busy.values()):
             _, left = await asyncio.wait(tasks, timeout=STOP_SECONDS)
