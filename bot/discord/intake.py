@@ -92,6 +92,7 @@ def raw_command(
         ),
         requester=requester_of(interaction),
         place=place,
+        application=str(interaction.application_id),
         text=text,
         options={name: v for name, v in (options or {}).items() if v is not None},
         reference=reference,
@@ -106,6 +107,7 @@ def requester_of(interaction: Interaction) -> Requester:
         platform=Platform.DISCORD,
         user_id=str(interaction.user.id),
         locale=locale_of(interaction),
+        manages=interaction.permissions.manage_messages,
     )
 
 

@@ -15,12 +15,19 @@ from discord.app_commands import locale_str
 from bot.core import mine, steer
 from bot.core.present import shorten
 from bot.discord.buttons import CardButton, Press, on
-from bot.discord.intake import Interaction, acknowledge, locale_of, quietly, tell
+from bot.discord.intake import (
+    Interaction,
+    acknowledge,
+    locale_of,
+    quietly,
+    requester_of,
+    tell,
+)
 from bot.discord.presses import entry_for
 from bot.discord.words import escape, words
 from bot.i18n import format_duration, mark, say, say_n
 from storage import deliveries, forget
-from storage.domain import Complaint, Platform
+from storage.domain import Account, Complaint
 from storage.log import LogEntry
 
 PROMPT_SHOWN = 80
@@ -38,7 +45,7 @@ async def _show_queue(interaction: Interaction) -> None:
     line, locale, person = interaction.client.line, locale_of(interaction), _person(interaction)
     now = line.database.clock()
     view, texts = ui.View(timeout=None), []
-    requests = await line.read(lambda s: mine.queue(s, Platform.DISCORD, person, locale, now))
+    requests = await line.read(lambda s: mine.queue(s, person, locale, now))
     for number, request in enumerate(requests, 1):
         entry = request.entry
         prompt = escape(shorten(entry.request.prompt, PROMPT_SHOWN))
@@ -95,9 +102,7 @@ async def usage_command(interaction: Interaction) -> None:
         return
     line, locale, person = interaction.client.line, locale_of(interaction), _person(interaction)
     now, server = line.database.clock(), str(interaction.guild_id or "")
-    used = await line.read(
-        lambda s: mine.used(s, line.settings, Platform.DISCORD, server, person, now)
-    )
+    used = await line.read(lambda s: mine.used(s, line.settings, person, server, now))
     texts = [
         say_n(locale, "{n} picture today.", "{n} pictures today.", used.pictures_today),
         say(locale, "You have {left} left until midnight UTC.", left=used.pictures_left),
@@ -124,7 +129,7 @@ async def export(interaction: Interaction) -> None:
     if not await quietly(interaction.response.defer(ephemeral=True, thinking=True)):
         return
     line, locale, person = interaction.client.line, locale_of(interaction), _person(interaction)
-    stored = await line.read(lambda s: forget.export_person(s, Platform.DISCORD, person))
+    stored = await line.read(lambda s: forget.export_person(s, person))
     data = json.dumps(stored, indent=2, ensure_ascii=False).encode()
     await interaction.edit_original_response(
         content=say(locale, "All that is stored about you. Pictures are named by their hash."),
@@ -156,13 +161,13 @@ async def forget_me(press: Press) -> None:
     if press.job_id.int != interaction.user.id or not await quietly(interaction.response.defer()):
         return
     person = _person(interaction)
-    await asyncio.to_thread(forget.forget, line.database, line.blobs, Platform.DISCORD, person)
+    await asyncio.to_thread(forget.forget, line.database, line.blobs, person)
     text = say(locale_of(interaction), "Done. I have forgotten what you asked for.")
     await interaction.edit_original_response(content=text, view=None)
 
 
-def _person(interaction: Interaction) -> str:
-    return str(interaction.user.id)
+def _person(interaction: Interaction) -> Account:
+    return requester_of(interaction).account
 
 
 COMMANDS: tuple[app_commands.Command[Any, ..., Any] | app_commands.Group, ...] = (

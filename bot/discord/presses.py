@@ -10,7 +10,17 @@ import discord
 from bot.core import steer
 from bot.core.details import details
 from bot.discord.buttons import Press, on
-from bot.discord.intake import Address, Interaction, ask, locale_of, quietly, raw_command, tell
+from bot.discord.intake import (
+    Address,
+    Interaction,
+    ask,
+    locale_of,
+    place_of,
+    quietly,
+    raw_command,
+    requester_of,
+    tell,
+)
 from bot.discord.words import clip, escape, words
 from bot.i18n import say
 from storage.domain import Complaint
@@ -23,11 +33,7 @@ SHORT_VALUE = 40
 async def entry_for(
     interaction: Interaction, job_id: UUID, right: steer.Right
 ) -> LogEntry | Complaint:
-    viewer = steer.Viewer(
-        user_id=str(interaction.user.id),
-        workspace_id=str(interaction.guild_id or ""),
-        manages_messages=interaction.permissions.manage_messages,
-    )
+    viewer = steer.Viewer(requester=requester_of(interaction), place=place_of(interaction))
     line = interaction.client.line
     return await line.read(lambda s: steer.entry_for(s, job_id, viewer, right))
 
@@ -84,7 +90,7 @@ async def report(press: Press) -> None:
     interaction, line = press.interaction, press.interaction.client.line
     if not await quietly(interaction.response.defer(ephemeral=True, thinking=True)):
         return
-    by, now = str(interaction.user.id), line.database.clock()
+    by, now = requester_of(interaction), line.database.clock()
     new = await line.write(lambda s: steer.report(s, press.job_id, by, now))
     locale = locale_of(interaction)
     await interaction.edit_original_response(
