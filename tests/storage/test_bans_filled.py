@@ -40,6 +40,7 @@ def banned(old: Database, user: str, *teams: tuple[str, str]) -> None:
                 workspace_id=workspace,
                 enterprise_id=enterprise,
                 event_key=str(uuid4()),
+                prompt_labels=[],
                 platform="slack",
             )
         _insert(connection, BANS, user_id=user, platform="slack", banned_by="mod")
