@@ -14,9 +14,9 @@ from uuid import UUID
 from sqlalchemy import Integer, Row, Update, and_, bindparam, func, or_, select, update
 from sqlalchemy.orm import Session
 
-from storage import changes, metrics
+from storage import accounts, changes, metrics
 from storage.database import is_sqlite
-from storage.domain import Delivery, JobState, Platform
+from storage.domain import Account, Delivery, JobState, Platform
 from storage.tables import DeliveryRow, JobRow, RequestRow, UtcDateTime, add, table
 
 _SOON = timedelta(seconds=2)
@@ -24,7 +24,12 @@ _SOON = timedelta(seconds=2)
 
 
 def create(
-    session: Session, job_id: UUID, platform: Platform, address: Mapping[str, str], now: datetime
+    session: Session,
+    job_id: UUID,
+    platform: Platform,
+    address: Mapping[str, str],
+    now: datetime,
+    application: str = "",
 ) -> None:
     """The first revision, with the address of the placeholder that is already there."""
     add(
@@ -32,6 +37,7 @@ def create(
         DeliveryRow,
         job_id=job_id,
         platform=platform,
+        application=application,
         address=dict(address),
         message_id=address.get("message_id", ""),
         created_at=now,
@@ -258,15 +264,14 @@ def by_message(session: Session, platform: Platform, message_id: str) -> UUID | 
     )
 
 
-def stranded(session: Session, platform: Platform, user_id: str, limit: int) -> Sequence[UUID]:
+def stranded(session: Session, account: Account, limit: int) -> Sequence[UUID]:
     """This person's private results that could not be sent to them, newest first."""
     query = (
         select(DeliveryRow.job_id)
         .join(JobRow, JobRow.id == DeliveryRow.job_id)
         .join(RequestRow, RequestRow.id == JobRow.request_id)
         .where(
-            RequestRow.platform == platform,
-            RequestRow.user_id == user_id,
+            accounts.asked(account),
             RequestRow.private,
             JobRow.state == JobState.MADE,
             DeliveryRow.gone.is_not(None),

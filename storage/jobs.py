@@ -86,6 +86,7 @@ def record(
         workspace_id=place.workspace_id,
         channel_id=place.channel_id,
         thread_id=place.thread_id,
+        tenant=requester.tenant,
         user_id=requester.user_id,
         locale=requester.locale,
         age_restricted=place.age_restricted,

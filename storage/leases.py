@@ -26,7 +26,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Session
 
-from storage import deliveries, metrics, usage
+from storage import accounts, deliveries, metrics, usage
 from storage.domain import Attempt, GenerationJob, JobState, StepReport
 from storage.domain.job import FailureReason, Phase
 from storage.jobs import place_of, request_of
@@ -57,7 +57,10 @@ def _fairest() -> Select[UUID, int, int, datetime, RequestRow]:
     """Claimable jobs: the longest waiting beyond the age cap, then whose server, then whose
     person, has the fewest running and has used the device least of late."""
     running = (
-        select(RequestRow.platform, RequestRow.workspace_id, RequestRow.user_id)
+        select(
+            *(RequestRow.platform, RequestRow.workspace_id, RequestRow.user_id),
+            accounts.tenant.label("tenant"),
+        )
         .join(JobRow, JobRow.request_id == RequestRow.id)
         .where(is_open(), JobRow.state == JobState.RUNNING)
         .cte("running")
@@ -77,7 +80,11 @@ def _fairest() -> Select[UUID, int, int, datetime, RequestRow]:
 
     # Days too, since they are in the index of what a person has used.
     lately = UsageRow.day >= bindparam("day", type_=Date())
-    platform, server, person = RequestRow.platform, RequestRow.workspace_id, RequestRow.user_id
+    platform, server = RequestRow.platform, RequestRow.workspace_id
+    running_theirs = and_(at_work.user_id == RequestRow.user_id, at_work.tenant == accounts.tenant)
+    used_theirs = and_(
+        UsageRow.user_id == RequestRow.user_id, UsageRow.tenant.in_([accounts.tenant, ""])
+    )
     aged = JobRow.created_at < bindparam("aged", type_=UtcDateTime())
     return (
         select(JobRow.id, JobRow.attempt, JobRow.released, JobRow.created_at, RequestRow)
@@ -86,10 +93,17 @@ def _fairest() -> Select[UUID, int, int, datetime, RequestRow]:
         .order_by(
             case((aged, 0), else_=1),
             case((aged, JobRow.created_at)),
-            count(at_work.platform == platform, at_work.workspace_id == server),
-            used(UsageRow.platform == platform, UsageRow.workspace_id == server),
-            count(at_work.platform == platform, at_work.user_id == person),
-            used(UsageRow.platform == platform, UsageRow.user_id == person, lately),
+            # Direct messages are no server: there each person counts as one.
+            count(
+                *(at_work.platform == platform, at_work.workspace_id == server),
+                or_(server != "", running_theirs),
+            ),
+            used(
+                *(UsageRow.platform == platform, UsageRow.workspace_id == server),
+                or_(server != "", used_theirs),
+            ),
+            count(at_work.platform == platform, running_theirs),
+            used(UsageRow.platform == platform, used_theirs, lately),
             JobRow.created_at,
         )
         .limit(8)

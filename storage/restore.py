@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import tarfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import IO, Any
@@ -15,12 +15,12 @@ import sqlalchemy as sa
 from sqlalchemy import Connection, Table, func, select
 from sqlalchemy.orm import Session
 
-from storage import forget, forgotten, migrate
+from storage import accounts, forget, forgotten, migrate
 from storage.backup import BATCH, FORMAT, TABLES, Report, Unfit, member_of, sha256_of
 from storage.blobs import APART, SHOWN, Blobs
 from storage.database import Database
-from storage.domain import Platform
-from storage.tables import RequestRow, ReviewRow, UsageRow, UtcDateTime
+from storage.domain import Account, Platform
+from storage.tables import UtcDateTime
 
 MARGIN = timedelta(minutes=10)
 """Who asked to be forgotten so shortly before the backup is forgotten once more: clocks differ, and
@@ -161,24 +161,22 @@ def _forget(connection: Connection, names: set[str], now: datetime) -> tuple[int
     dropped: set[str] = set()
     people = 0
     with Session(connection) as session:
-        for platform, user_id in _people(session) if names else ():
-            if forgotten.pseudonym(platform, user_id) in names:
-                dropped.update(forget.forget_person(session, platform, user_id, now))
+        for account in _people(session) if names else ():
+            if forgotten.names(account) & names:
+                dropped.update(forget.forget_person(session, account, now))
                 people += 1
         session.flush()
         return people, {h for h in dropped if not forget.is_used(session, h)}
 
 
-def _people(session: Session) -> Iterator[tuple[Platform, str]]:
-    """Everybody that a row names. Reports say who, but not where."""
-    known = {
-        (Platform(platform), user_id)
-        for row in (RequestRow, UsageRow)
-        for platform, user_id in session.execute(select(row.platform, row.user_id).distinct())
+def _people(session: Session) -> set[Account]:
+    """Everybody that a row names."""
+    return {
+        Account(platform=Platform(platform), tenant=tenant, user_id=user_id)
+        for query in accounts.NAMED
+        for platform, tenant, user_id in session.execute(query.distinct())
         if user_id
     }
-    reporters = session.scalars(select(ReviewRow.opened_by).distinct()).all()
-    yield from known | {(platform, user) for platform in Platform for user in reporters if user}
 
 
 def _put_blob(blobs: Blobs, saved: _Saved, name: str) -> None:

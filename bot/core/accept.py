@@ -69,7 +69,7 @@ def accept(
 ) -> UUID | Complaint:
     """Write it down, or say why not. The caller holds the requester's lock."""
     rules = places.rules(session, raw.place.platform, raw.place.workspace_id)
-    person = standing.of(session, raw.requester.platform, raw.requester.user_id, now)
+    person = standing.of(session, raw.requester, raw.place.workspace_id, now)
     complaint = _place_allows(rules, person, raw.place)
     if complaint is None and not checked.refused:
         complaint = _quota_allows(settings, rules, person, request)
@@ -86,7 +86,7 @@ def accept(
         prompt_labels=checked.labels,
         now=now,
     )
-    deliveries.create(session, job_id, raw.place.platform, address, now)
+    deliveries.create(session, job_id, raw.place.platform, address, now, raw.application)
     return job_id
 
 

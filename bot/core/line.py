@@ -120,7 +120,7 @@ class Line:
         event is known, and its placeholder must stay."""
         now = self.database.clock()
         with self.database.write() as session:
-            self.database.lock(session, f"{raw.requester.platform}:{raw.requester.user_id}")
+            self.database.lock(session, str(raw.requester))
             known = jobs.known(session, raw.event, raw.press, now)
             taken = known or accept.accept(
                 session, self.settings, request, raw, address, checked, now

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from bot.core.present import queue_view
 from bot.i18n import format_duration, say
 from storage import deliveries, log, places, standing, usage
-from storage.domain import JobState, Platform
+from storage.domain import Account, JobState
 from storage.log import LogEntry
 from storage.settings import Settings
 
@@ -31,11 +31,11 @@ class QueuedRequest:
 
 
 def queue(
-    session: Session, platform: Platform, user_id: str, locale: str, now: datetime
+    session: Session, account: Account, locale: str, now: datetime
 ) -> Sequence[QueuedRequest]:
     """What waits and runs, oldest first; then results that could not be sent."""
-    open_entries = log.page(session, user=(platform, user_id), unfinished=True, limit=LISTED)
-    jobs = deliveries.stranded(session, platform, user_id, LISTED - len(open_entries))
+    open_entries = log.page(session, user=account, unfinished=True, limit=LISTED)
+    jobs = deliveries.stranded(session, account, LISTED - len(open_entries))
     stranded = [entry for job in jobs if (entry := log.entry(session, job))]
     return [
         QueuedRequest(entry=entry, state=_state(session, entry, locale, now))
@@ -66,18 +66,15 @@ class Used:
 def used(
     session: Session,
     settings: Settings,
-    platform: Platform,
+    account: Account,
     workspace_id: str,
-    user_id: str,
     now: datetime,
 ) -> Used:
     """Today's pictures, what the quota of this place leaves, and the last requests."""
-    rules = places.rules(session, platform, workspace_id)
+    rules = places.rules(session, account.platform, workspace_id)
     quota = settings.daily_pictures if rules.daily_pictures is None else rules.daily_pictures
-    today = standing.of(session, platform, user_id, now).today
-    entries = [
-        log.entry(session, e.job_id) for e in usage.recent(session, platform, user_id, RECENT)
-    ]
+    today = standing.of(session, account, workspace_id, now).today
+    entries = [log.entry(session, e.job_id) for e in usage.recent(session, account, RECENT)]
     return Used(
         pictures_today=today,
         pictures_left=max(0, quota - today),

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Self
 from uuid import UUID
 
 from sqlalchemy.orm import Session
@@ -12,6 +11,7 @@ from sqlalchemy.orm import Session
 from storage import deliveries, jobs, log, review
 from storage.catalog import Catalog
 from storage.domain import (
+    Account,
     Complaint,
     Decision,
     ImageRequest,
@@ -115,7 +115,7 @@ def delete(session: Session, job_id: UUID, now: datetime) -> None:
     deliveries.desire(session, job_id, removed=True)
 
 
-def report(session: Session, job_id: UUID, by: str, now: datetime) -> bool:
+def report(session: Session, job_id: UUID, by: Account, now: datetime) -> bool:
     """Ask moderators to look. False if this person has reported it already."""
     return review.report(session, job_id, by=by, now=now)
 
@@ -155,17 +155,8 @@ def edited(raw: RawCommand, entry: LogEntry) -> RawCommand:
 class Viewer:
     """Who looks at a card or presses its buttons, and from where."""
 
-    user_id: str
-    workspace_id: str
-    manages_messages: bool
-
-    @classmethod
-    def of(cls, requester: Requester, place: Place) -> Self:
-        return cls(
-            user_id=requester.user_id,
-            workspace_id=place.workspace_id,
-            manages_messages=requester.manages,
-        )
+    requester: Requester
+    place: Place
 
 
 Right = Callable[[LogEntry, Viewer], bool]
@@ -173,15 +164,25 @@ Right = Callable[[LogEntry, Viewer], bool]
 
 def may_change(entry: LogEntry, viewer: Viewer) -> bool:
     """Cancel and delete: the requester, and whoever may manage messages there."""
-    here = entry.place.workspace_id == viewer.workspace_id
-    return entry.user_id == viewer.user_id or (here and viewer.manages_messages)
+    own = entry.account == viewer.requester.account
+    return own or (viewer.requester.manages and _is_here(entry, viewer))
 
 
 def may_read(entry: LogEntry, viewer: Viewer) -> bool:
     """Prompts that are private, and those whose pictures were refused, are not for everybody."""
-    here = entry.place.workspace_id == viewer.workspace_id
     public = not entry.request.private and (not entry.state.finished or shown_pictures(entry))
-    return (here and bool(public)) or may_change(entry, viewer)
+    return (_is_here(entry, viewer) and bool(public)) or may_change(entry, viewer)
+
+
+def _is_here(entry: LogEntry, viewer: Viewer) -> bool:
+    """Whether it was asked where the viewer is now: on the same server. Direct messages are none,
+    so there it has to be the same conversation."""
+    asked, now = entry.place, viewer.place
+    if (asked.platform, asked.workspace_id) != (now.platform, now.workspace_id):
+        return False
+    if asked.workspace_id:
+        return True
+    return bool(asked.channel_id) and asked.channel_id == now.channel_id
 
 
 def entry_for(session: Session, job_id: UUID, viewer: Viewer, right: Right) -> LogEntry | Complaint:

@@ -42,7 +42,10 @@ class Acts:
 
 async def entry_for(client: Easel, raw: RawCommand, right: steer.Right) -> LogEntry | Complaint:
     """The request that the command is about."""
-    job_id, viewer = steer.target(raw.about).job_id, steer.Viewer.of(raw.requester, raw.place)
+    job_id, viewer = (
+        steer.target(raw.about).job_id,
+        steer.Viewer(requester=raw.requester, place=raw.place),
+    )
     return await client.line.read(lambda s: steer.entry_for(s, job_id, viewer, right))
 
 
@@ -141,7 +144,7 @@ async def _delete(client: Easel, raw: RawCommand) -> bool:
 
 async def _report(client: Easel, raw: RawCommand) -> bool:
     job_id, now, by = steer.target(raw.about).job_id, client.line.database.clock(), raw.requester
-    new = await client.line.write(lambda s: steer.report(s, job_id, by.user_id, now))
+    new = await client.line.write(lambda s: steer.report(s, job_id, by, now))
     text = (
         say(by.locale, "Thank you. A moderator will look at it.")
         if new

@@ -23,7 +23,7 @@ from bot.discord.reply import Reply
 from bot.discord.words import escape, words
 from bot.i18n import format_duration, mark, say, say_n
 from storage import deliveries, forget, inbox
-from storage.domain import Complaint, Platform, RawCommand, Requester
+from storage.domain import Complaint, RawCommand, Requester
 
 if TYPE_CHECKING:
     from bot.discord.app import Easel
@@ -45,9 +45,7 @@ async def _queue(client: Easel, person: Requester) -> dict[str, Any]:
     line, locale = client.line, person.locale
     now = line.database.clock()
     view, texts = ui.View(timeout=None), []
-    requests = await line.read(
-        lambda s: mine.queue(s, person.platform, person.user_id, locale, now)
-    )
+    requests = await line.read(lambda s: mine.queue(s, person, locale, now))
     for number, request in enumerate(requests, 1):
         entry = request.entry
         prompt = escape(shorten(entry.request.prompt, PROMPT_SHOWN))
@@ -99,9 +97,7 @@ async def usage_command(interaction: Interaction) -> None:
         return
     line, locale, person = interaction.client.line, locale_of(interaction), _person(interaction)
     now, server = line.database.clock(), str(interaction.guild_id or "")
-    used = await line.read(
-        lambda s: mine.used(s, line.settings, Platform.DISCORD, server, person, now)
-    )
+    used = await line.read(lambda s: mine.used(s, line.settings, person, server, now))
     texts = [
         say_n(locale, "{n} picture today.", "{n} pictures today.", used.pictures_today),
         say(locale, "You have {left} left until midnight UTC.", left=used.pictures_left),
@@ -128,7 +124,7 @@ async def export(interaction: Interaction) -> None:
     if not await quietly(interaction.response.defer(ephemeral=True, thinking=True)):
         return
     line, locale, person = interaction.client.line, locale_of(interaction), _person(interaction)
-    stored = await line.read(lambda s: forget.export_person(s, Platform.DISCORD, person))
+    stored = await line.read(lambda s: forget.export_person(s, person))
     data = json.dumps(stored, indent=2, ensure_ascii=False).encode()
     await interaction.edit_original_response(
         content=say(locale, "All that is stored about you. Pictures are named by their hash."),
@@ -158,9 +154,7 @@ async def _forget(client: Easel, raw: RawCommand) -> bool:
     """The button names the person, so nobody else's press can mean them."""
     person, line = raw.requester, client.line
     if str(steer.target(raw.about).job_id.int) == person.user_id:
-        await asyncio.to_thread(
-            forget.forget, line.database, line.blobs, person.platform, person.user_id
-        )
+        await asyncio.to_thread(forget.forget, line.database, line.blobs, person.account)
         text = say(person.locale, "Done. I have forgotten what you asked for.")
         await Reply(client, raw).edit(content=text, view=None)
     return False
@@ -169,8 +163,8 @@ async def _forget(client: Easel, raw: RawCommand) -> bool:
 ACTS: Mapping[str, Act] = {"drop": _drop, "fetch": _fetch, "forget": _forget}
 
 
-def _person(interaction: Interaction) -> str:
-    return str(interaction.user.id)
+def _person(interaction: Interaction) -> Account:
+    return requester_of(interaction).account
 
 
 COMMANDS: tuple[app_commands.Command[Any, ..., Any] | app_commands.Group, ...] = (

@@ -30,7 +30,7 @@ SHORT_VALUE = 40
 async def entry_for(
     interaction: Interaction, job_id: UUID, right: steer.Right
 ) -> LogEntry | Complaint:
-    viewer = steer.Viewer.of(requester_of(interaction), place_of(interaction))
+    viewer = steer.Viewer(requester=requester_of(interaction), place=place_of(interaction))
     line = interaction.client.line
     return await line.read(lambda s: steer.entry_for(s, job_id, viewer, right))
 

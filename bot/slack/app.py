@@ -12,7 +12,7 @@ from slack_sdk.oauth.state_store.stateless import StatelessOAuthStateStore
 from bot.compose import build_line
 from bot.core.line import Line
 from bot.i18n import LOCALES, mark, say
-from bot.slack import commands, events, manage, modals, presses
+from bot.slack import commands, events, manage, modals, presses, tenants
 from bot.slack.intake import Places
 from bot.slack.manifest import SCOPES
 from bot.slack.workspaces import QUIET, Installations, People, Workspaces, web_client
@@ -56,6 +56,7 @@ class Easel(AsyncApp):
         )
         self.workspaces = Workspaces(settings, installations)
         self.error(_failed)
+        self.middleware(tenants.note)
         commands.register(self)
         modals.register(self)
         manage.register(self)

@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -22,10 +22,12 @@ from bot.core.line import Line
 from bot.core.written import Written, read
 from bot.i18n import say
 from bot.slack.blocks import Block, plain
+from bot.slack.tenants import is_at_home
 from bot.slack.words import words
 from bot.slack.workspaces import Person, error_code
 from storage import deliveries
 from storage.domain import (
+    Account,
     Complaint,
     EventKey,
     Place,
@@ -108,6 +110,20 @@ class Heard:
         return str(self.context.user_id or "")
 
     @property
+    def requester(self) -> Requester:
+        return Requester(
+            platform=Platform.SLACK,
+            tenant=str(self.context["easel_tenant"]),
+            user_id=self.user_id,
+            locale=self.locale,
+            manages=self.person.manages,
+        )
+
+    @property
+    def account(self) -> Account:
+        return self.requester.account
+
+    @property
     def enterprise_id(self) -> str:
         return str(self.context.enterprise_id or "")
 
@@ -152,8 +168,9 @@ class Heard:
                 kind=self.kind,
                 id=self.id,
             ),
-            requester=Requester(platform=Platform.SLACK, user_id=self.user_id, locale=self.locale),
+            requester=self.requester,
             place=self.place,
+            application=str(self.context["easel_application"]),
             text=text,
             options=options or {},
             reference=reference,
@@ -175,11 +192,7 @@ class Heard:
         return await self.line.read(lambda s: deliveries.by_message(s, Platform.SLACK, message_id))
 
     async def entry_for(self, job_id: UUID, right: steer.Right) -> LogEntry | Complaint:
-        viewer = steer.Viewer(
-            user_id=self.user_id,
-            workspace_id=self.team_id,
-            manages_messages=self.person.manages,
-        )
+        viewer = steer.Viewer(requester=self.requester, place=self.place)
         return await self.line.read(lambda s: steer.entry_for(s, job_id, viewer, right))
 
     async def tell(self, text: str, blocks: Sequence[Block] = ()) -> None:
@@ -245,6 +258,8 @@ async def hear(
     person = await app.people.get(
         context.client, str(context.team_id or ""), str(context.user_id or "")
     )
+    if not is_at_home(context):  # They may manage where they come from, but not here.
+        person = replace(person, manages=False)
     return Heard(app, context, kind, id, person, channel_id, thread_ts, message or {})
 
 

@@ -172,7 +172,7 @@ async def _show_queue_anew(heard: Heard) -> None:
 @_on("report")
 async def report(press: Press) -> None:
     heard, line, now = press.heard, press.heard.line, press.heard.line.database.clock()
-    new = await line.write(lambda s: steer.report(s, press.job_id, heard.user_id, now))
+    new = await line.write(lambda s: steer.report(s, press.job_id, heard.account, now))
     await heard.tell(
         say(heard.locale, "Thank you. A moderator will look at it.")
         if new

@@ -20,7 +20,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from bot.core.textcheck import TextRules
 from bot.slack.manifest import SCOPES
 from bot.terminal.start import said
-from storage import deliveries, doorbell, migrate, places, sweep
+from storage import deliveries, doorbell, migrate, places, review, sweep
 from storage.blobs import Blobs, open_blobs
 from storage.catalog import Catalog, load_catalog
 from storage.database import Database, connect
@@ -74,7 +74,21 @@ def _database(settings: Settings) -> list[Finding]:
     if found != wanted:
         words = f"{kind} answers, but its schema is {found or 'empty'}, not {wanted}"
         return [(False, f"{words}: run `easel migrate`.")]
-    return [(True, f"{kind} answers; schema {found}."), *_workers(database)]
+    return [(True, f"{kind} answers; schema {found}."), *_workers(database), *_bans(database)]
+
+
+def _bans(database: Database) -> list[Finding]:
+    """A Slack id that was banned before it was known whose it is."""
+    with database.read() as session:
+        several = review.banned_in_several(session)
+    return [
+        (
+            None,
+            f"Slack user {user} is banned in {' and '.join(tenants)}: it was not written down "
+            f"who was meant. `easel review unban slack {user} --tenant {tenants[0]}` ends one.",
+        )
+        for user, tenants in several.items()
+    ]
 
 
 def _workers(database: Database) -> list[Finding]:

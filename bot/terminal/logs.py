@@ -124,6 +124,7 @@ def as_json(entry: LogEntry) -> dict[str, Any]:
         "platform": place.platform,
         "workspace_id": place.workspace_id,
         "channel_id": place.channel_id,
+        "tenant": entry.tenant,
         "user_id": entry.user_id,
         "prompt": request.prompt,
         "negative_prompt": request.negative_prompt,
@@ -247,25 +248,46 @@ def remove(job: JobArgument) -> None:
 
 
 @review_app.command()
-def ban(job: JobArgument) -> None:
-    """Keep who asked for this from asking for more."""
+def ban(
+    job: JobArgument,
+    here: Annotated[
+        bool, typer.Option("--here", help="Only on the server or workspace of this request.")
+    ] = False,
+) -> None:
+    """Keep who asked for this from asking for more, everywhere."""
     from storage import review
 
     with _job(job, write=True) as (session, entry, _, database):
-        user = review.ban(session, entry.job_id, by=getpass.getuser(), now=database.clock())
-    typer.echo(f"{entry.place.platform} user {user} is banned.")
+        by, now = getpass.getuser(), database.clock()
+        try:
+            account = review.ban(session, entry.job_id, by=by, now=now, here=here)
+        except LookupError as error:
+            typer.echo(f"Nobody is banned: {error.args[0]}.", err=True)
+            raise typer.Exit(1) from None
+    tenant = f" of {account.tenant}" if account.tenant else ""
+    where = f"in {entry.place.workspace_id}" if here else "everywhere"
+    typer.echo(f"{account.platform} user {account.user_id}{tenant} is banned {where}.")
 
 
 @review_app.command()
 def unban(
     platform: Annotated[str, typer.Argument(help="discord, slack or terminal.")],
     user: Annotated[str, typer.Argument(help="The user id as `easel log show` has it.")],
+    tenant: Annotated[
+        str | None, typer.Option(help="Slack: their enterprise or team, where several have the id.")
+    ] = None,
 ) -> None:
-    """Let somebody ask again."""
+    """Let somebody ask again, wherever they were banned."""
     from storage import review
 
     with _open() as (_, database), database.write() as session:
-        if not review.unban(session, platform, user):
+        try:
+            ended = review.unban(session, platform, user, now=database.clock(), tenant=tenant)
+        except review.Several as several:
+            known = " or ".join(f"--tenant {name}" for name in several.tenants)
+            typer.echo(f"Several people with this id are banned: say {known}.", err=True)
+            raise typer.Exit(1) from None
+        if not ended:
             typer.echo("This person is not banned.", err=True)
             raise typer.Exit(1)
     typer.echo("They may ask again.")

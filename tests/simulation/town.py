@@ -60,6 +60,7 @@ from storage.domain.job import FailureReason, Phase
 from storage.log import LogEntry
 from storage.settings import Settings
 from storage.tables import DeliveryRow, JobRow, PictureRow, RequestRow, UsageRow, is_open
+from tests.fakes.nouns import account
 from tests.simulation.loop import Process, VirtualLoop, this_process
 from tests.simulation.ports import Blobs, Broker, Chat, Clock, Faults, FaultyDatabase
 
@@ -504,7 +505,7 @@ class Town:
                     for other in self.asked:
                         other.interfered = other.interfered or other.person == asked.person
                     found = await line.write(
-                        lambda s: forget.forget_person(s, DISCORD, asked.person, now)
+                        lambda s: forget.forget_person(s, account(asked.person), now)
                     )
                     await asyncio.to_thread(forget.delete_blobs, self.blobs, found)
         except (OperationalError, OSError):

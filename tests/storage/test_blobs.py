@@ -17,7 +17,7 @@ from storage import forget, forgotten, jobs, leases, migrate, sweep
 from storage.blobs import Blobs, NotStored
 from storage.database import Database
 from storage.domain import Platform, Reference, ReferenceUse
-from tests.fakes.nouns import FakeClock, a_request, made, recorded
+from tests.fakes.nouns import FakeClock, a_request, account, made, recorded
 
 PATIENCE_SECONDS = 60.0
 ORPHAN = hashlib.sha256(b"orphan").hexdigest()
@@ -123,9 +123,9 @@ def test_many(blobs: Blobs) -> None:
 def test_who_was_forgotten(blobs: Blobs) -> None:
     noon = datetime(2026, 11, 21, 12, tzinfo=UTC)
     assert forgotten.read(blobs) == {}
-    forgotten.add(blobs, Platform.DISCORD, "alice", noon)
-    forgotten.add(blobs, Platform.DISCORD, "alice", noon + timedelta(hours=1))
-    forgotten.add(blobs, Platform.SLACK, "alice", noon)
+    forgotten.add(blobs, account("alice"), noon)
+    forgotten.add(blobs, account("alice"), noon + timedelta(hours=1))
+    forgotten.add(blobs, account("alice", Platform.SLACK), noon)
     assert sorted(forgotten.read(blobs).values()) == [noon, noon + timedelta(hours=1)]
     assert all("alice" not in name for name in forgotten.read(blobs))
     assert names(blobs) == [], "it is no picture, and no sweep deletes it"
@@ -220,7 +220,7 @@ def test_forgetting_leaves_no_byte_in_any_file(tmp_path: Path) -> None:
 
     assert canary.encode() in everything()
     with database.read():
-        forget.forget(database, blobs, Platform.DISCORD, "alice4711")
+        forget.forget(database, blobs, account("alice4711"))
     database.checkpoint()
     left = everything()
     assert canary.encode() not in left

@@ -16,7 +16,6 @@ from storage.domain import (
     GenerationJob,
     JobState,
     Outcome,
-    Platform,
     Refused,
     ReviewKind,
     StepReport,
@@ -24,7 +23,7 @@ from storage.domain import (
 )
 from storage.domain.job import FailureReason, Phase
 from storage.log import LogEntry
-from tests.fakes.nouns import FakeClock, a_request, a_verdict, an_event, made, recorded
+from tests.fakes.nouns import FakeClock, a_request, a_verdict, account, an_event, made, recorded
 
 LEASE = timedelta(seconds=10)
 DRAWING = StepReport(phase=Phase.DRAWING, step=3, steps=12)
@@ -259,7 +258,7 @@ def test_the_floor_opens_a_restricted_review(shop: Shop, database: Database) -> 
 def test_usage_counts_what_was_drawn_and_what_is_on_its_way(shop: Shop, database: Database) -> None:
     def today() -> int:
         with database.read() as session:
-            return standing.of(session, Platform.DISCORD, "alice", shop.clock()).today
+            return standing.of(session, account("alice"), "guild", shop.clock()).today
 
     shop.record(request=a_request(count=3))
     assert today() == 3

@@ -47,7 +47,16 @@ from storage.domain import (
 from storage.domain.job import FailureReason, Phase
 from storage.domain.policy import MINOR_FLOOR_RULE
 from storage.tables import Base
-from tests.fakes.nouns import NOON, FakeClock, a_request, a_verdict, an_event, made, recorded
+from tests.fakes.nouns import (
+    NOON,
+    FakeClock,
+    a_request,
+    a_verdict,
+    account,
+    an_event,
+    made,
+    recorded,
+)
 from tests.servers import needs_postgres
 from tests.storage.model import (
     JOB_EDGES,
@@ -240,7 +249,7 @@ class Machine(RuleBasedStateMachine):
     def forget(self, data: st.DataObject) -> None:
         now, user = self.step("forget"), self.model.jobs[self.any_job(data)].user
         with self.database.write() as session:
-            hashes = forget.forget_person(session, DISCORD, user, now)
+            hashes = forget.forget_person(session, account(user), now)
         theirs = {h for j in self.model.jobs if j.user == user for h in j.pictures}
         assert set(hashes) >= {h for h in theirs if h in self.blobs}
         for sha256 in hashes:
@@ -479,8 +488,8 @@ class Machine(RuleBasedStateMachine):
     def report(self, data: st.DataObject) -> None:
         now, number = self.step("report"), self.any_job(data)
         with self.database.write() as session:
-            review.report(session, self.ids[number], by="dave", now=now)
-            assert not review.report(session, self.ids[number], by="dave", now=now)
+            review.report(session, self.ids[number], by=account("dave"), now=now)
+            assert not review.report(session, self.ids[number], by=account("dave"), now=now)
 
     def allow(self, data: st.DataObject) -> None:
         now, number = self.step("allow"), self.any_job(data)
@@ -589,7 +598,7 @@ class Machine(RuleBasedStateMachine):
     def check_usage(self, session: Session, user: str) -> None:
         """What the quota looks at when a request comes in."""
         now, mine = self.clock(), [j for j in self.model.jobs if j.user == user]
-        told = standing.of(session, DISCORD, user, now)
+        told = standing.of(session, account(user), "north", now)
         assert told.today == self.model.used_today(user, now)
         unfinished = sum(not job.finished for job in mine)
         assert told.unfinished == unfinished

@@ -8,7 +8,7 @@ from storage import deliveries, forget, jobs, leases, places, review
 from storage.database import Database
 from storage.domain import Delivery, Platform, ReviewKind
 from storage.places import WorkspaceRules
-from tests.fakes.nouns import FakeClock, a_request, made, recorded
+from tests.fakes.nouns import FakeClock, a_request, account, made, recorded
 
 LEASE = timedelta(seconds=15)
 DISCORD = Platform.DISCORD
@@ -37,7 +37,7 @@ def test_private_results_wait_for_their_person(database: Database, clock: FakeCl
     drawn(database, clock, private=True, user="bob")
     last = drawn(database, clock, private=True)
     with database.read() as session:
-        found = deliveries.stranded(session, DISCORD, "alice", 10)
+        found = deliveries.stranded(session, account("alice"), 10)
     assert list(found) == [last.job_id, first.job_id]
 
 
@@ -54,7 +54,7 @@ def test_a_moved_result_is_due_at_its_new_address(database: Database, clock: Fak
             pace=timedelta(seconds=1.5),
             now=clock.now,
         )
-        assert not deliveries.stranded(session, DISCORD, "alice", 10)
+        assert not deliveries.stranded(session, account("alice"), 10)
     assert (due.job_id, due.address) == (lost.job_id, {"message_id": "new"})
     assert not due.shown_pictures
 
@@ -64,7 +64,7 @@ def test_forgetting_leaves_no_address_of_a_lost_message(
 ) -> None:
     lost = drawn(database, clock, private=True)
     with database.write() as session:
-        forget.forget_person(session, DISCORD, "alice", clock.now)
+        forget.forget_person(session, account("alice"), clock.now)
     with database.read() as session:
         delivery = deliveries.get(session, lost.job_id)
     assert delivery is not None
@@ -75,7 +75,7 @@ def test_an_export_holds_one_person(database: Database, clock: FakeClock) -> Non
     drawn(database, clock, private=False)
     drawn(database, clock, private=False, user="bob")
     with database.read() as session:
-        stored = forget.export_person(session, DISCORD, "alice")
+        stored = forget.export_person(session, account("alice"))
     assert json.loads(json.dumps(stored)) == stored
     counts = {name: len(rows) for name, rows in stored.items() if isinstance(rows, list)}
     assert counts == {
@@ -86,6 +86,7 @@ def test_an_export_holds_one_person(database: Database, clock: FakeClock) -> Non
         "verdicts": 1,
         "usage": 1,
         "reviews": 0,
+        "sanctions": 0,
         "bans": 0,
     }
     assert "bob" not in json.dumps(stored)
@@ -94,12 +95,12 @@ def test_an_export_holds_one_person(database: Database, clock: FakeClock) -> Non
 def test_who_reported_is_known_to_nobody_else(database: Database, clock: FakeClock) -> None:
     job_id = drawn(database, clock, private=False).job_id
     with database.write() as session:
-        review.report(session, job_id, by="bob", now=clock.now)
+        review.report(session, job_id, by=account("bob"), now=clock.now)
     with database.read() as session:
-        assert "bob" not in json.dumps(forget.export_person(session, DISCORD, "alice"))
-        assert "bob" in json.dumps(forget.export_person(session, DISCORD, "bob"))
+        assert "bob" not in json.dumps(forget.export_person(session, account("alice")))
+        assert "bob" in json.dumps(forget.export_person(session, account("bob")))
     with database.write() as session:
-        forget.forget_person(session, DISCORD, "bob", clock.now)
+        forget.forget_person(session, account("bob"), clock.now)
     with database.read() as session:
         (still_open,) = review.waiting(session, ReviewKind.REPORT)
     assert "bob" not in still_open.opened_by
