@@ -23,7 +23,7 @@ from bot.discord.reply import Reply
 from bot.discord.words import escape, words
 from bot.i18n import format_duration, mark, say, say_n
 from storage import deliveries, forget, inbox
-from storage.domain import Complaint, RawCommand, Requester
+from storage.domain import Account, Complaint, RawCommand, Requester
 
 if TYPE_CHECKING:
     from bot.discord.app import Easel
