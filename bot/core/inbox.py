@@ -94,6 +94,7 @@ class Inbox:
         """
         if self._closed:
             raise Unanswered
+        self.application = self.application or raw.application
         written: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._heard.append((raw, self._envelope.pack(raw), written))
         if self._writing is None:

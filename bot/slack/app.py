@@ -10,12 +10,15 @@ from slack_bolt.oauth.async_oauth_settings import AsyncOAuthSettings
 from slack_sdk.oauth.state_store.stateless import StatelessOAuthStateStore
 
 from bot.compose import build_line
+from bot.core.inbox import Inbox
 from bot.core.line import Line
-from bot.i18n import LOCALES, mark, say
-from bot.slack import commands, events, manage, modals, presses, tenants
-from bot.slack.intake import Places
+from bot.i18n import mark
+from bot.slack import acts, commands, events, manage, modals, presses, tenants
+from bot.slack.acts import Acts
+from bot.slack.intake import Places, in_all_languages
 from bot.slack.manifest import SCOPES
 from bot.slack.workspaces import QUIET, Installations, People, Workspaces, web_client
+from storage.domain import Platform
 from storage.settings import Settings
 
 logger = structlog.get_logger()
@@ -34,6 +37,14 @@ class Easel(AsyncApp):
         """Raises ValueError when the settings lack what Slack needs."""
         self.line = line
         self.people, self.places = People(), Places()
+        key = settings.slack_encryption_key
+        self.inbox = Inbox(
+            line.database,
+            Platform.SLACK,
+            Acts(self, {**acts.ACTS, **manage.ACTS}),
+            key=key.get_secret_value() if key else None,
+            lease_seconds=settings.lease_seconds,
+        )
         given: dict[str, Any] = {}
         installations = None
         if settings.slack_client_id:
@@ -51,7 +62,7 @@ class Easel(AsyncApp):
             client=web_client(settings, token, patient=True),
             # Bolt wants one even where Socket Mode checks nothing with it.
             signing_secret=secret.get_secret_value() if secret else "-",
-            user_facing_authorize_error_message=_in_all_languages(NO_WORKSPACE),
+            user_facing_authorize_error_message=in_all_languages(NO_WORKSPACE),
             **given,
         )
         self.workspaces = Workspaces(settings, installations)
@@ -77,11 +88,6 @@ def _secret(settings: Settings, name: str) -> str:
     if secret is None:
         raise ValueError(f"EASEL_{name.upper()} is not set")
     return str(secret.get_secret_value())
-
-
-def _in_all_languages(sentence: str) -> str:
-    """Where Slack has not said yet who asks, nor in which language."""
-    return "\n".join(say(locale, sentence) for locale in LOCALES)
 
 
 def _oauth(settings: Settings, installations: Installations) -> AsyncOAuthSettings:

@@ -150,7 +150,7 @@ async def settings_blocks(heard: Heard) -> list[Block]:
     said = rows(locale, rules, line.settings.daily_pictures, quote=partial(escape, limit=300))
     title = f"*{say(locale, 'Settings of this workspace')}*"
     blocks = [section("\n".join([title, *(f"*{name}:* {value}" for name, value in said)]))]
-    if heard.person.manages:
+    if heard.manages:
         change = button("settings", "workspace", say(locale, "Change"))
         blocks.append({"type": "actions", "elements": [change]})
     return blocks

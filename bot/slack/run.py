@@ -43,6 +43,7 @@ async def serve(settings: Settings) -> int:
             async with asyncio.TaskGroup() as group:
                 group.create_task(Deliverer(app.line, SlackShow(app.line, app.workspaces)).run())
                 group.create_task(Reaper(app.line).run())
+                group.create_task(app.inbox.run())
     return 0
 
 
@@ -60,6 +61,7 @@ async def connect(app: Easel, settings: Settings) -> AsyncIterator[AsyncSocketMo
             aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=ANSWER_SECONDS))
         )
         app.client.session = app.workspaces.session = session
+        stack.push_async_callback(app.inbox.close)
         if app.oauth_flow is None:
             await app.client.auth_test()
         socket = None

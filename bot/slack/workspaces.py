@@ -208,7 +208,9 @@ class Workspaces:
         self.session: aiohttp.ClientSession | None = None
         """Shared by all clients while the bot serves."""
 
-    async def client(self, enterprise_id: str, team_id: str) -> AsyncWebClient | None:
+    async def client(
+        self, enterprise_id: str, team_id: str, *, patient: bool = False
+    ) -> AsyncWebClient | None:
         """None when nobody there has the app installed any more."""
         token = None
         if self._installations is None:
@@ -221,7 +223,7 @@ class Workspaces:
             token = found.bot_token if found else None
         if token is None:
             return None
-        client = web_client(self._settings, token)
+        client = web_client(self._settings, token, patient=patient)
         client.session = self.session
         return client
 

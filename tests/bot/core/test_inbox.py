@@ -198,6 +198,7 @@ async def test_a_database_that_says_nothing_is_told_within_half_a_second(
     """And what it takes all the same afterwards is dropped: the person was told otherwise."""
     from storage import migrate
 
+    monkeypatch.setattr(inbox_module, "ANSWER_SECONDS", 0.5)
     database = Database(f"sqlite:///{tmp_path / 'test.db'}")
     migrate.upgrade(database)
     free, locked = threading.Event(), threading.Event()

@@ -43,6 +43,7 @@ async def test_a_mention(world: World) -> None:
     said = await world.do(world.slack.say, "<@U0EASEL> a red apple")
     heard = await world.do(world.slack.heard, said["delivery"])
     assert heard["acknowledged"]
+    await world.settle()
     assert len(world.entries()) == 1
 
 
