@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import structlog
+from billiard.common import restart_state
 from celery.exceptions import WorkerShutdown
 from celery.signals import worker_shutting_down
 from celery.worker import consumer
@@ -16,11 +17,18 @@ from storage import doorbell
 log = structlog.get_logger()
 
 FAILED = 1
+MOST_CHANNEL_ERRORS, WITHIN_SECONDS = 3, 60
+"""RabbitMQ closes the channel of who leaves a message unacknowledged for half an hour, as a worker
+with a long job in hand does. What comes oftener than this is no such thing."""
 
 
 class Consumer(consumer.Consumer):
     """Celery's own ends at the first message that it did not expect, and writes whole messages
     into the log."""
+
+    def __init__(self, *given: Any, **named: Any) -> None:
+        super().__init__(*given, **named)
+        self._channel_errors = restart_state(MOST_CHANNEL_ERRORS, WITHIN_SECONDS)
 
     def create_task_handler(self) -> Callable[[Any], None]:
         receive = super().create_task_handler()
@@ -49,6 +57,12 @@ class Consumer(consumer.Consumer):
         unheeded = message.channel.no_ack_consumers or ()
         if message.delivery_info.get("consumer_tag") not in unheeded and not message.acknowledged:
             message.reject()
+
+    def on_connection_error_after_connected(self, exc: Exception) -> None:
+        """Raises RestartFreqExceeded where the broker answers, and always with an error."""
+        if isinstance(exc, self.channel_errors):
+            self._channel_errors.step()
+        super().on_connection_error_after_connected(exc)
 
     def start(self) -> None:
         """Until the worker is told to leave. Where anything else ends it, the worker leaves too,

@@ -3,7 +3,7 @@
 kombu 5.7 lets the errors of reading an entry through to the worker, whose consumer ends at it.
 """
 
-from contextlib import suppress
+from collections.abc import Iterable
 from queue import Empty
 from typing import Any
 
@@ -20,6 +20,10 @@ SET_ASIDE = ".set-aside"
 class Channel(redis.Channel):
     Message = Message
 
+    def _new_queue(self, queue: str, **given: Any) -> None:
+        self._set_aside([queue])
+        super()._new_queue(queue, **given)
+
     def _brpop_read(self, **options: Any) -> Any:
         """By then the entry is out of the list, or the error comes from a key that is none."""
         try:
@@ -27,22 +31,20 @@ class Channel(redis.Channel):
         except (ValueError, RecursionError) as error:
             log.warning("broker.unreadable", error=type(error).__name__)
         except self.ResponseError:
-            if not self._set_aside():
+            if not self._set_aside(self.active_queues):
                 raise
         raise Empty
 
-    def _set_aside(self) -> int:
+    def _set_aside(self, queues: Iterable[str]) -> int:
         """Rename what stands in the place of a queue and is no list; how many there were."""
+        keys = [self._q_for_pri(queue, step) for queue in queues for step in self.priority_steps]
         found = 0
         with self.conn_or_acquire() as client:
-            for queue in self.active_queues:
-                for priority in self.priority_steps:
-                    key = self._q_for_pri(queue, priority)
-                    if client.type(key) not in (b"list", b"none"):
-                        log.warning("broker.set_aside", key=key)
-                        with suppress(self.ResponseError):
-                            client.rename(key, f"{key}{SET_ASIDE}")
-                            found += 1
+            for key in keys:
+                if client.type(key) not in (b"list", b"none"):
+                    log.warning("broker.set_aside", key=key)
+                    client.rename(key, f"{key}{SET_ASIDE}")
+                    found += 1
         return found
 
 

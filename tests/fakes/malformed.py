@@ -171,7 +171,23 @@ MESSAGES: Mapping[str, Callable[[], dict[str, Any]]] = {
     "the first protocol, wrong": lambda: message({"task": ["a"], "id": "1"}, headers={}),
 }
 
-Send = Callable[[bytes | dict[str, Any]], None]
+NO_ORDERS: tuple[bytes | dict[str, Any], ...] = (
+    *(b"hello", b"7", b"[]", b"{}", b"\xff"),
+    message(b"hello", headers={}),
+    message(b"7", headers={}),
+    message({"method": "nothing"}, headers={}),
+    message({"method": "ping", "arguments": 7}, headers={}),
+    message({"method": "ping", "destination": 7}, headers={"clock": "late"}),
+    message(b"cos\nsystem\n", content_type="application/x-python-serialize", headers={}),
+)
+"""What remote control cannot carry out."""
+
+CONTROL_TABLE = "_kombu.binding.celery.pidbox"
+"""Where kombu keeps in Redis who listens to remote control: a set."""
+
+
+def _data(given: bytes | dict[str, Any]) -> bytes:
+    return given if isinstance(given, bytes) else json.dumps(envelope(given)).encode()
 
 
 class Files:
@@ -183,11 +199,16 @@ class Files:
         self._folder, self._queue = folder / "broker" / "messages", queue
 
     def send(self, given: bytes | dict[str, Any]) -> None:
-        data = given if isinstance(given, bytes) else json.dumps(envelope(given)).encode()
+        data = _data(given)
         name = f"{time.time_ns():020d}_{uuid4().hex}.{self._queue}.msg"
         part = self._folder / f".{name}.part"
         part.write_bytes(data)
         part.rename(self._folder / name)
+
+    def broadcast(self, node: str) -> None:
+        control = Files(self._folder.parents[1], f"{node}.celery.pidbox")
+        for wrong in NO_ORDERS:
+            control.send(wrong)
 
     def left(self) -> int:
         return len(list(self._folder.glob(f"*.{self._queue}.msg")))
@@ -203,8 +224,20 @@ class Redis:
         self.client, self.queue = redis.Redis.from_url(url), queue
 
     def send(self, given: bytes | dict[str, Any]) -> None:
-        data = given if isinstance(given, bytes) else json.dumps(envelope(given)).encode()
+        data = _data(given)
         self.client.lpush(self.queue, data)
+
+    def broadcast(self, _node: str) -> None:
+        database = self.client.connection_pool.connection_kwargs["db"]
+        for wrong in NO_ORDERS:
+            self.client.publish(f"/{database}.celery.pidbox", _data(wrong))
+
+    def occupy(self) -> None:
+        self.client.delete(CONTROL_TABLE)
+        self.client.set(CONTROL_TABLE, "somebody's")
+
+    def vacate(self) -> None:
+        self.client.delete(CONTROL_TABLE)
 
     def left(self) -> int:
         return int(self.client.llen(self.queue))  # type: ignore[arg-type]
@@ -222,16 +255,28 @@ class RabbitMQ:
 
     def send(self, given: bytes | dict[str, Any]) -> None:
         assert isinstance(given, dict)
-        headers = {k: v for k, v in given["headers"].items()}
-        self._channel.basic_publish(
-            amqp.Message(
-                given["body"],
-                content_type=given["content-type"],
-                content_encoding=given["content-encoding"],
-                application_headers=headers,
-            ),
-            routing_key=self._queue,
+        self._publish(given, exchange="", routing_key=self._queue)
+
+    def _publish(self, given: dict[str, Any], **where: str) -> None:
+        message = amqp.Message(
+            given["body"],
+            content_type=given["content-type"],
+            content_encoding=given["content-encoding"],
+            application_headers=given["headers"],
         )
+        self._channel.basic_publish(message, **where)
+
+    def broadcast(self, _node: str) -> None:
+        for wrong in NO_ORDERS:
+            if isinstance(wrong, dict):
+                self._publish(wrong, exchange="celery.pidbox")
+
+    def occupy(self) -> None:
+        self._channel.queue_delete(self._queue)
+        self._channel.queue_declare(self._queue, durable=False, auto_delete=False)
+
+    def vacate(self) -> None:
+        self._channel.queue_delete(self._queue)
 
     def left(self) -> int:
         return int(self._channel.queue_declare(self._queue, passive=True).message_count)
