@@ -98,8 +98,10 @@ def ring(app: Celery, model: str, trace: UUID) -> None:
     )
 
 
-_SILENT = ("shadow", "eta", "expires", "group", "chord", "callbacks", "errbacks", "chain")
-_SILENT += ("retries", "reply_to", "stamped_headers", "stamps")
+_SILENT = (
+    *("shadow", "eta", "expires", "retries", "reply_to", "stamped_headers", "stamps"),
+    *("group", "chord", "chain", "callbacks", "errbacks"),
+)
 """Headers by which a Celery message may ask for more than to be heard now."""
 
 

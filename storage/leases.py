@@ -58,7 +58,7 @@ _lost = JobRow.attempt > JobRow.released
 """Of a claimable job: it had its turn, and its worker died or fell silent."""
 
 
-def _fairest() -> Select[Any, ...]:
+def _fairest() -> Select[*tuple[Any, ...]]:
     """Claimable jobs: those whose worker was lost, then the longest waiting beyond the age cap,
     then whose server, then whose person, has the fewest running and has used the device least of
     late. One that ends its workers is first three times; what they spent puts its person's other
@@ -182,10 +182,10 @@ def claim(
     return None
 
 
-def _spent(job: JobRow | Row[Any, ...]) -> float:
-    """Device time of a job's attempts that were lost, the last one among them: from each claim until
-    its lease ran out, since nobody has seen more of it. What ends well, or as its worker says,
-    costs what that worker spent and no more; who crashes them all pays for all."""
+def _spent(job: JobRow | Row[*tuple[Any, ...]]) -> float:
+    """Device time of a job's attempts that were lost, the last one among them: from each claim
+    until its lease ran out, since nobody has seen more of it. What ends well, or as its worker
+    says, costs what that worker spent and no more; who crashes them all pays for all."""
     lost = job.lease_until - job.claimed_at if job.lease_until and job.claimed_at else timedelta()
     return float(job.device_seconds + lost.total_seconds())
 

@@ -99,7 +99,9 @@ BUTTON_LABELS = {
 }
 
 
-WORKER_LOST = mark("The worker that was drawing this stopped. Your request waits for another one, first in line.")
+WORKER_LOST = mark(
+    "The worker that was drawing this stopped. Your request waits for another one, first in line."
+)
 
 
 def _waiting(entry: LogEntry, view: QueueView | None) -> Card:
