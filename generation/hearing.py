@@ -17,9 +17,9 @@ from storage import doorbell
 log = structlog.get_logger()
 
 FAILED = 1
-MOST_CHANNEL_ERRORS, WITHIN_SECONDS = 3, 60
-"""RabbitMQ closes the channel of who leaves a message unacknowledged for half an hour, as a worker
-with a long job in hand does. What comes oftener than this is no such thing."""
+MOST_FAULTS, WITHIN_SECONDS = 3, 60
+"""A message that no library can read, or a channel that RabbitMQ closes since a ring waited for half
+an hour behind a long job, is got over by listening anew. What comes oftener is not."""
 
 
 class Consumer(consumer.Consumer):
@@ -28,9 +28,14 @@ class Consumer(consumer.Consumer):
 
     def __init__(self, *given: Any, **named: Any) -> None:
         super().__init__(*given, **named)
-        self._channel_errors = restart_state(MOST_CHANNEL_ERRORS, WITHIN_SECONDS)
+        self.channel_errors = (Exception,)
+        self._faults = restart_state(MOST_FAULTS, WITHIN_SECONDS)
 
     def create_task_handler(self) -> Callable[[Any], None]:
+        """Called whenever it begins to listen. What made it begin anew may be in a queue still; the
+        rings beside it are no loss, since workers look for work without one too."""
+        if self.restart_count:
+            self.task_consumer.purge()
         receive = super().create_task_handler()
 
         def on_task_received(message: Any) -> None:
@@ -58,11 +63,19 @@ class Consumer(consumer.Consumer):
         if message.delivery_info.get("consumer_tag") not in unheeded and not message.acknowledged:
             message.reject()
 
+    def on_connection_error_before_connected(self, exc: Exception) -> None:
+        super().on_connection_error_before_connected(self._got_over(exc))
+
     def on_connection_error_after_connected(self, exc: Exception) -> None:
-        """Raises RestartFreqExceeded where the broker answers, and always with an error."""
-        if isinstance(exc, self.channel_errors):
-            self._channel_errors.step()
-        super().on_connection_error_after_connected(exc)
+        super().on_connection_error_after_connected(self._got_over(exc))
+
+    def _got_over(self, error: Exception) -> Exception:
+        """What is logged of it. Raises RestartFreqExceeded where listening anew does not help; a
+        broker that is away is waited for."""
+        if isinstance(error, self.connection_errors):
+            return error
+        self._faults.step()
+        return RuntimeError(type(error).__name__)  # Its words may quote a message.
 
     def start(self) -> None:
         """Until the worker is told to leave. Where anything else ends it, the worker leaves too,

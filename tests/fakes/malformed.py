@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import json
 import pickle
+import struct
 import time
 import zlib
 from collections.abc import Callable, Mapping
@@ -18,6 +19,7 @@ from uuid import uuid4
 
 import amqp
 import redis
+from amqp import serialization
 from kombu import Connection
 
 from storage.doorbell import TASK
@@ -171,6 +173,10 @@ MESSAGES: Mapping[str, Callable[[], dict[str, Any]]] = {
     "the first protocol, wrong": lambda: message({"task": ["a"], "id": "1"}, headers={}),
 }
 
+UNREADABLE_HEADERS = (b"T" + struct.pack(">Q", 2**40), b"T" + struct.pack(">Q", 2**63 - 1))
+"""Times after the year 9999: the client raises what Celery takes for no error of a connection, and
+what it takes for one, and gets the message again."""
+
 NO_ORDERS: tuple[bytes | dict[str, Any], ...] = (
     *(b"hello", b"7", b"[]", b"{}", b"\xff"),
     message(b"hello", headers={}),
@@ -200,10 +206,13 @@ class Files:
 
     def send(self, given: bytes | dict[str, Any]) -> None:
         data = _data(given)
-        name = f"{time.time_ns():020d}_{uuid4().hex}.{self._queue}.msg"
-        part = self._folder / f".{name}.part"
+        path = self.path()
+        part = path.with_name(f".{path.name}.part")
         part.write_bytes(data)
-        part.rename(self._folder / name)
+        part.rename(path)
+
+    def path(self) -> Path:
+        return self._folder / f"{time.time_ns():020d}_{uuid4().hex}.{self._queue}.msg"
 
     def broadcast(self, node: str) -> None:
         control = Files(self._folder.parents[1], f"{node}.celery.pidbox")
@@ -265,6 +274,19 @@ class RabbitMQ:
             application_headers=given["headers"],
         )
         self._channel.basic_publish(message, **where)
+
+    def send_unreadable(self, header: bytes) -> None:
+        """A message with a header that RabbitMQ passes on, and whose reading fails."""
+        write = serialization._write_item
+
+        def write_item(value: object, put: Callable[[bytes], None], *given: Any) -> None:
+            put(header) if value is header else write(value, put, *given)
+
+        serialization._write_item = write_item
+        try:
+            self.send(message(odd=header))
+        finally:
+            serialization._write_item = write
 
     def broadcast(self, _node: str) -> None:
         for wrong in NO_ORDERS:

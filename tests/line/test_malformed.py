@@ -69,6 +69,21 @@ async def test_the_next_job_is_drawn(house: House, broker: malformed.Broker) -> 
         assert worker.poll() is None
 
 
+@pytest.mark.parametrize("house", [on("rabbitmq")], indirect=True)
+async def test_a_message_that_breaks_the_client(house: House, broker: malformed.RabbitMQ) -> None:
+    with house.worker() as worker:
+        await house.ask("a cat")
+        for header in malformed.UNREADABLE_HEADERS:
+            broker.send_unreadable(header)
+        assert (await house.ask("a dog")).state is JobState.MADE
+        await until(lambda: not broker.left(), "it comes again and again")
+        await until(house.line.doorbell.control.inspect(timeout=1.0).ping, "it hears no more")
+        broker.send_unreadable(header)
+        await until(lambda: not broker.left(), "it comes again and again")
+        assert (await house.ask("a bird")).state is JobState.MADE
+        assert worker.poll() is None
+
+
 async def test_remote_control_is_no_way_in(house: House, broker: malformed.Broker) -> None:
     with house.worker() as worker:
         await house.ask("a cat")
