@@ -18,8 +18,8 @@ log = structlog.get_logger()
 
 FAILED = 1
 MOST_FAULTS, WITHIN_SECONDS = 3, 60
-"""A message that no library can read, or a channel that RabbitMQ closes since a ring waited for half
-an hour behind a long job, is got over by listening anew. What comes oftener is not."""
+"""A message that no library can read, or a channel that RabbitMQ closes since a ring waited for
+half an hour behind a long job, is got over by listening anew. What comes oftener is not."""
 
 
 class Consumer(consumer.Consumer):
@@ -72,10 +72,10 @@ class Consumer(consumer.Consumer):
     def _got_over(self, error: Exception) -> Exception:
         """What is logged of it. Raises RestartFreqExceeded where listening anew does not help; a
         broker that is away is waited for."""
-        if isinstance(error, self.connection_errors):
-            return error
-        self._faults.step()
-        return RuntimeError(type(error).__name__)  # Its words may quote a message.
+        if not isinstance(error, self.connection_errors):
+            self._faults.step()
+            error = RuntimeError(type(error).__name__)  # Its words may quote a message.
+        return error
 
     def start(self) -> None:
         """Until the worker is told to leave. Where anything else ends it, the worker leaves too,

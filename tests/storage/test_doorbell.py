@@ -80,8 +80,11 @@ def test_celery_finds_the_app(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
     assert [queue.name for queue in doorbell.app.conf.task_queues] == ["easel.builtin"]
 
 
-KINDS = [("raw", name) for name in malformed.RAW if name != "priority a word"]
-KINDS += [("message", name) for name in malformed.MESSAGES]
+READ_ALL_THE_SAME = ("priority a word", "unknown encoding")
+KINDS = [("raw", name) for name in malformed.RAW] + [
+    ("message", name) for name in malformed.MESSAGES
+]
+KINDS = [(what, name) for what, name in KINDS if name not in READ_ALL_THE_SAME]
 
 
 @pytest.mark.parametrize(("what", "name"), KINDS)
