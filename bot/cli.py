@@ -211,6 +211,7 @@ def worker(
             "--without-mingle",
         ]
     )
+    raise typer.Exit(1)  # Who was told to leave has left.
 
 
 @app.command()

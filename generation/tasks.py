@@ -121,18 +121,18 @@ def _start(**_: Any) -> None:
 
 
 @worker_shutting_down.connect
-def _leave(**_: Any) -> None:
-    threading.Thread(target=_drain_and_end, name="leaving").start()
+def _leave(exitcode: int | None, **_: Any) -> None:
+    threading.Thread(target=_drain_and_end, args=(exitcode or 0,), name="leaving").start()
 
 
-def _drain_and_end() -> None:
+def _drain_and_end(status: int) -> None:
     """Hand back what is in hand and go. Celery's own way out takes seconds more, for messages
     that mean nothing to us: a ring is no more than a ring."""
     it = worker()
     it.drain()
     with contextlib.suppress(OperationalError), it.database.write() as session:
         places.worker_gone(session, it.name)
-    os._exit(0)
+    os._exit(status)
 
 
 def _look() -> None:

@@ -64,6 +64,8 @@ class LogEntry:
     model_revision: str
     failure: FailureReason | None
     cancel_requested: bool
+    lease_until: datetime | None
+    """Until when its worker has it without a further sign of life."""
     queue_seconds: float
     device_seconds: float
     created_at: datetime
@@ -79,6 +81,11 @@ class LogEntry:
     def account(self) -> Account:
         """Who asked."""
         return Account(platform=self.place.platform, user_id=self.user_id, tenant=self.tenant)
+
+    def lost(self, now: datetime) -> bool:
+        """Its worker died or fell silent, so that it waits for one again."""
+        leased = self.state is JobState.RUNNING and not self.cancel_requested
+        return leased and self.lease_until is not None and self.lease_until < now
 
 
 def entry(session: Session, job_id: UUID) -> LogEntry | None:
@@ -267,6 +274,7 @@ def _entry(
         model_revision=job.model_revision,
         failure=FailureReason(job.failure) if job.failure else None,
         cancel_requested=job.cancel_requested,
+        lease_until=job.lease_until,
         queue_seconds=job.queue_seconds,
         device_seconds=job.device_seconds,
         created_at=job.created_at,

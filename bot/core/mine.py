@@ -6,7 +6,7 @@ from datetime import datetime
 
 from sqlalchemy.orm import Session
 
-from bot.core.present import queue_view
+from bot.core.present import WORKER_LOST, queue_view
 from bot.i18n import format_duration, say
 from storage import deliveries, log, places, standing, usage
 from storage.domain import Account, JobState
@@ -46,6 +46,8 @@ def queue(
 def _state(session: Session, entry: LogEntry, locale: str, now: datetime) -> str:
     if entry.state.finished:
         return say(locale, "Finished, but I could not send it to you.")
+    if entry.lost(now):
+        return say(locale, WORKER_LOST)
     if entry.state is JobState.RUNNING:
         return say(locale, "Being drawn.")
     view = queue_view(session, entry, now)

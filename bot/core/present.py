@@ -36,7 +36,8 @@ class QueueView:
 
 
 def queue_view(session: Session, entry: LogEntry, now: datetime) -> QueueView:
-    position, model = queue.position(session, entry.job_id), entry.request.model
+    first, model = entry.state is JobState.RUNNING, entry.request.model  # Its worker was lost.
+    position = 1 if first else queue.position(session, entry.job_id)
     serving = served_models(session, now)[model]
     mean = usage.mean_device_seconds(session, model)
     estimate = mean * position / serving if mean is not None and serving else None
@@ -56,7 +57,8 @@ def is_silent(served: bool, created_at: datetime, now: datetime) -> bool:
 
 
 def present(entry: LogEntry, view: QueueView | None, hint: str = "") -> Card:
-    """The card of one request, as it stands. `hint` is added under a result."""
+    """The card of one request, as it stands. `view` is that of one which waits, also for a worker
+    in place of one that was lost; `hint` is added under a result."""
     return replace(_present(entry, view, hint), locale=entry.locale)
 
 
@@ -67,7 +69,7 @@ def _present(entry: LogEntry, view: QueueView | None, hint: str) -> Card:
         case JobState.WAITING:
             return _waiting(entry, view)
         case JobState.RUNNING:
-            return _running(entry)
+            return _running(entry) if view is None else _waiting(entry, view)
         case JobState.MADE:
             return _made(entry, hint)
         case JobState.REFUSED:
@@ -97,14 +99,20 @@ BUTTON_LABELS = {
 }
 
 
+WORKER_LOST = mark(
+    "The worker that was drawing this stopped. Your request waits for another one, first in line."
+)
+
+
 def _waiting(entry: LogEntry, view: QueueView | None) -> Card:
     locale, lines = entry.locale, []
     if view is not None:
-        lines.append(
-            say(locale, "You are next.")
-            if view.position == 1
-            else say(locale, "Number {position} in the queue.", position=view.position)
-        )
+        if entry.state is JobState.RUNNING:
+            lines.append(say(locale, WORKER_LOST))
+        elif view.position == 1:
+            lines.append(say(locale, "You are next."))
+        else:
+            lines.append(say(locale, "Number {position} in the queue.", position=view.position))
         if not view.worker_alive:
             lines.append(
                 say(

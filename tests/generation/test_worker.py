@@ -14,11 +14,11 @@ from PIL import Image
 
 from generation.engine import Drawn, Progress
 from generation.worker import Worker
-from storage import log, migrate
+from storage import jobs, log, migrate, usage
 from storage.blobs import open_blobs
 from storage.catalog import load_catalog
 from storage.database import connect
-from storage.domain import JobState, StepReport
+from storage.domain import JobState, Platform, StepReport
 from storage.domain.job import Phase
 from tests.conftest import make_settings
 from tests.fakes.nouns import FakeClock, recorded
@@ -172,6 +172,39 @@ def test_who_leaves_hands_back_what_is_drawn_and_finishes_what_is_judged(studio:
     assert not leaving.is_alive()
     assert studio.all_done()
     assert sorted(studio.states(jobs)) == [JobState.MADE, JobState.WAITING, JobState.WAITING]
+
+
+@pytest.mark.parametrize("leaving", [False, True])
+def test_who_cancels_pays_for_what_was_drawn(studio: Studio, leaving: bool) -> None:
+    """Also where the worker leaves before its heart has heard of it."""
+    [job] = studio.record(1)
+    studio.lend_hands(1)
+    future, progress = studio.brush.next()
+    with studio.database.write() as session:
+        jobs.cancel(session, job, studio.clock())
+    progress.report, progress.device_seconds = StepReport(phase=Phase.DRAWING, step=3, steps=4), 9.0
+    if leaving:
+        studio.worker.draining.set()
+    else:
+        progress._should_stop.__self__.cancelled = True  # type: ignore[attr-defined]
+    future.set_exception(_stopped(lambda: progress.update(progress.report)))
+    assert studio.all_done()
+    assert studio.states([job]) == [JobState.CANCELLED]
+    with studio.database.read() as session:
+        [spent] = usage.recent(session, Platform.DISCORD, "alice", 1)
+    assert (spent.pictures, spent.device_seconds) == (1, 9.0)
+
+
+def test_what_failed_keeps_the_time_that_it_took(studio: Studio) -> None:
+    studio.record(1)
+    studio.lend_hands(1)
+    future, progress = studio.brush.next()
+    progress.device_seconds = 9.0
+    future.set_exception(MemoryError())
+    assert studio.all_done()
+    with studio.database.read() as session:
+        [spent] = usage.recent(session, Platform.DISCORD, "alice", 1)
+    assert (spent.pictures, spent.device_seconds) == (0, 9.0)
 
 
 def _stopped(step: Callable[[], None]) -> Exception:

@@ -298,7 +298,9 @@ class Machine(RuleBasedStateMachine):
         job = expected[0]
         assert got.id == self.ids[job.number], "the fairest"
         assert (got.request.prompt, got.request.count) == (f"{job.user} {job.number}", job.count)
-        job.state, job.attempt = "running", job.attempt + 1
+        if job.state == "running":
+            job.lose()
+        job.state, job.attempt, job.reached = "running", job.attempt + 1, (0, 0)
         job.lease_until, job.claimed, job.report = now + LEASE, now, ("loading", 0)
         self.model.messages[job.number].want()
         assert got.attempt.number == job.attempt
@@ -317,7 +319,7 @@ class Machine(RuleBasedStateMachine):
             if job.report != ("drawing", step):
                 urgent = job.report[0] != "drawing"
                 self.model.messages[held.number].want(urgent=urgent)
-            job.lease_until, job.report = now + LEASE, ("drawing", step)
+            job.lease_until, job.report, job.reached = now + LEASE, ("drawing", step), (step, 2)
 
     def owns(self, held: Held) -> bool:
         job = self.model.jobs[held.number]
@@ -335,7 +337,8 @@ class Machine(RuleBasedStateMachine):
             return
         job = self.model.jobs[held.number]
         job.end(ending)
-        job.bill(now, 0, outcome.device_seconds)
+        share = outcome.pictures if isinstance(outcome, Cancelled) else 0
+        job.bill(now, share, outcome.device_seconds)
         self.model.messages[held.number].want()
         if ending == "made":
             job.pictures = {p.sha256: p.verdict.decision for p in outcome.pictures}  # type: ignore[union-attr]
@@ -352,17 +355,19 @@ class Machine(RuleBasedStateMachine):
         if ending == "refused":
             return Refused(verdict=a_verdict(Decision.BLOCK, subject=Subject.REFERENCE))
         if ending == "cancelled":
-            return Cancelled(device_seconds=1.0)
+            return Cancelled(device_seconds=1.0, pictures=1)
         return Failed(reason=FailureReason.ERROR, device_seconds=1.0)
 
     def release(self, data: st.DataObject) -> None:
         now, held = self.step("release"), self.any_of(data, self.held)
         owned, job = self.owns(held), self.model.jobs[held.number]
         with self.database.write() as session:
-            again = leases.release(session, held.job, now)
+            cancelled = Cancelled(device_seconds=2.0, pictures=1)
+            again = leases.release(session, held.job, now, cancelled)
         assert again is (owned and not job.cancel), "nobody waits for what is cancelled"
         if owned and job.cancel:
             job.end("cancelled")
+            job.bill(now, 1, 2.0)
         elif owned:
             job.state, job.lease_until, job.rung = "waiting", None, now
             job.released += 1

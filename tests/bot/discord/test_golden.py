@@ -41,6 +41,7 @@ def entry(locale: str, **changes: Any) -> LogEntry:
         model_revision="",
         failure=None,
         cancel_requested=False,
+        lease_until=None,
         queue_seconds=0.0,
         device_seconds=0.0,
         created_at=datetime(2026, 1, 1, tzinfo=UTC),
