@@ -97,7 +97,7 @@ def _fairest() -> Select[*tuple[Any, ...]]:
         select(
             *(JobRow.id, JobRow.attempt, JobRow.released, JobRow.created_at),
             *(JobRow.claimed_at, JobRow.lease_until, JobRow.device_seconds),
-            RequestRow,
+            *(JobRow.allowed, RequestRow),
         )
         .join(RequestRow, RequestRow.id == JobRow.request_id)
         .where(is_open(), JobRow.model.in_(bindparam("models", expanding=True)), _claimable)
@@ -192,6 +192,7 @@ def claim(
                 request=jobs.request_of(request),
                 place=jobs.place_of(request),
                 prompt_labels=frozenset(request.prompt_labels),
+                allowed=job.allowed,
             )
     return None
 
