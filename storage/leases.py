@@ -53,7 +53,7 @@ _claimable = or_(
 """What nobody works on and somebody should; the reaper ends the rest."""
 
 
-def _fairest() -> Select[UUID, int, int, datetime, RequestRow]:
+def _fairest() -> Select[UUID, int, int, datetime, bool, RequestRow]:
     """Claimable jobs: the longest waiting beyond the age cap, then whose server, then whose
     person, has the fewest running and has used the device least of late."""
     running = (
@@ -87,7 +87,10 @@ def _fairest() -> Select[UUID, int, int, datetime, RequestRow]:
     )
     aged = JobRow.created_at < bindparam("aged", type_=UtcDateTime())
     return (
-        select(JobRow.id, JobRow.attempt, JobRow.released, JobRow.created_at, RequestRow)
+        select(
+            *(JobRow.id, JobRow.attempt, JobRow.released),
+            *(JobRow.created_at, JobRow.allowed, RequestRow),
+        )
         .join(RequestRow, RequestRow.id == JobRow.request_id)
         .where(is_open(), JobRow.model.in_(bindparam("models", expanding=True)), _claimable)
         .order_by(
@@ -153,7 +156,7 @@ def claim(
             "day": lately.astimezone(UTC).date(),
         },
     )
-    for job_id, number, released, created_at, row in fairest.all():
+    for job_id, number, released, created_at, allowed, row in fairest.all():
         if job_id in in_hand:
             continue
         until = now + lease
@@ -178,6 +181,7 @@ def claim(
                 request=request_of(row),
                 place=place_of(row),
                 prompt_labels=frozenset(row.prompt_labels),
+                allowed=allowed,
             )
     return None
 

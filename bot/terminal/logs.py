@@ -6,8 +6,9 @@ import csv
 import getpass
 import json
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,6 +18,9 @@ from rich.table import Table
 from bot.terminal.start import open_database, plain_console, read_settings
 
 if TYPE_CHECKING:
+    from datetime import datetime
+    from uuid import UUID
+
     from sqlalchemy.orm import Session
 
     from storage.database import Database
@@ -148,6 +152,7 @@ def as_json(entry: LogEntry) -> dict[str, Any]:
         "queue_seconds": round(entry.queue_seconds, 3),
         "device_seconds": round(entry.device_seconds, 3),
         "held": entry.held,
+        "judged": entry.judged,
         "message_removed": entry.message_removed,
         "pictures": [
             {
@@ -219,32 +224,101 @@ def _all() -> Iterator[LogEntry]:
 
 @review_app.command()
 def allow(job: JobArgument) -> None:
-    """Show what was held."""
+    """Let what was held be drawn and shown; close reports of the rest."""
     from storage import review
-    from storage.blobs import open_blobs
 
-    with _job(job, write=True) as (session, entry, settings, database):
-        try:
-            hashes = review.allow(session, entry.job_id, by=getpass.getuser(), now=database.clock())
-        except PermissionError as error:
-            typer.echo(str(error), err=True)
-            raise typer.Exit(1) from None
-    for sha256 in hashes:
-        open_blobs(settings).move(sha256, to_kept_apart=False)
-    typer.echo("Allowed; the message in the chat follows.")
+    judged = _judge(job, review.allow, to_kept_apart=False)
+    if not judged.after.state.finished:
+        typer.echo(f"Allowed: it waits to be drawn. {_follows(judged.after)}")
+        _ring(judged.settings, judged.after)
+    elif judged.moved:
+        typer.echo(f"Allowed. Pictures to be seen now: {judged.moved}. {_follows(judged.after)}")
+    else:
+        typer.echo("Nothing was held. The report is closed, and the message stays as it is.")
+
+
+@review_app.command()
+def refuse(job: JobArgument) -> None:
+    """Keep refused what was held; the card says so."""
+    from storage import review
+
+    judged = _judge(job, review.refuse, to_kept_apart=True)
+    follows = "" if judged.before.message_removed else f" {_follows(judged.after)}"
+    typer.echo(f"It stays refused.{follows}")
 
 
 @review_app.command()
 def remove(job: JobArgument) -> None:
     """Take the message down; the log keeps the request."""
-    from storage import review
-    from storage.blobs import open_blobs
+    judged = _judge(job, _cancel_and_remove, to_kept_apart=True)
+    if judged.before.message_removed:
+        typer.echo("The message was taken down before. Its pictures are kept apart now.")
+    else:
+        typer.echo("Removed. The chat client takes the message down, if it is still there.")
+    if not judged.before.state.finished:
+        typer.echo("What was not drawn yet is cancelled.")
 
-    with _job(job, write=True) as (session, entry, settings, database):
-        hashes = review.remove(session, entry.job_id, by=getpass.getuser(), now=database.clock())
+
+def _cancel_and_remove(session: Session, job_id: UUID, *, by: str, now: datetime) -> Sequence[str]:
+    from storage import jobs, review
+
+    jobs.cancel(session, job_id, now)
+    return review.remove(session, job_id, by=by, now=now)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Judged:
+    before: LogEntry
+    after: LogEntry
+    settings: Settings
+    moved: int
+    """Pictures that have been moved."""
+
+
+def _judge(job: str, decide: Callable[..., Sequence[str]], *, to_kept_apart: bool) -> _Judged:
+    """Decide, and move the pixels after the commit. What is not done ends the command with why."""
+    from storage import log
+    from storage.blobs import open_blobs
+    from storage.review import NotDone
+
+    why = ""
+    hashes: Sequence[str] = ()
+    try:
+        with _job(job, write=True) as (session, before, settings, database):
+            hashes = decide(session, before.job_id, by=getpass.getuser(), now=database.clock())
+            after = log.entry(session, before.job_id)
+    except PermissionError as error:
+        why = str(error)
+    except NotDone as error:
+        why, hashes = str(error), error.hashes
     for sha256 in hashes:
-        open_blobs(settings).move(sha256, to_kept_apart=True)
-    typer.echo("Removed; the message in the chat goes away.")
+        open_blobs(settings).move(sha256, to_kept_apart=to_kept_apart)
+    if why or after is None:
+        typer.echo(why, err=True)
+        raise typer.Exit(1)
+    return _Judged(before=before, after=after, settings=settings, moved=len(hashes))
+
+
+def _follows(entry: LogEntry) -> str:
+    """How people come to see it, which this shell does not see."""
+    from storage.domain import Platform
+
+    if entry.place.platform is Platform.TERMINAL:
+        return f"See it with: easel log show {str(entry.job_id)[:8]}"
+    return "The chat client changes the message, if it is still there."
+
+
+def _ring(settings: Settings, entry: LogEntry) -> None:
+    """A doorbell that does not answer is the reaper's business."""
+    from kombu.exceptions import OperationalError
+
+    from storage import doorbell
+
+    with (
+        doorbell.create_app(settings, [entry.request.model]) as app,
+        suppress(OperationalError, OSError),
+    ):
+        doorbell.ring(app, entry.request.model, entry.job_id)
 
 
 @review_app.command()
