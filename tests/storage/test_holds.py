@@ -16,7 +16,6 @@ from storage.database import Database
 from storage.domain import (
     Decision,
     JobState,
-    Platform,
     Reference,
     ReferenceUse,
     Refused,
@@ -24,7 +23,7 @@ from storage.domain import (
     Subject,
 )
 from storage.tables import JobRow, RequestRow, ReviewRow, UsageRow, VerdictRow
-from tests.fakes.nouns import FakeClock, a_request, a_verdict, made
+from tests.fakes.nouns import FakeClock, a_request, a_verdict, account, made
 from tests.storage.test_jobs import Shop, shop
 
 __all__ = ["shop"]
@@ -72,7 +71,7 @@ def made_of(shop: Shop, *decisions: Decision) -> UUID:
 
 def today(shop: Shop) -> standing.Standing:
     with shop.database.read() as session:
-        return standing.of(session, Platform.DISCORD, "alice", shop.clock())
+        return standing.of(session, account(), "guild", shop.clock())
 
 
 def test_a_held_prompt_that_is_allowed_waits_like_any_other(shop: Shop) -> None:
@@ -261,7 +260,7 @@ def test_for_who_is_banned_nothing_is_drawn(shop: Shop) -> None:
     assert "banned since" in why_not(shop, "allow", job_id)
     assert shop.entry(job_id).held, "it is still to be decided"
     with shop.database.write() as session:
-        review.unban(session, "discord", "alice")
+        review.unban(session, "discord", "alice", now=shop.clock())
     act(shop, "allow", job_id)
     assert shop.entry(job_id).state is JobState.WAITING
 
@@ -273,7 +272,7 @@ def test_for_who_is_forgotten_nothing_is_drawn(shop: Shop, late: bool) -> None:
         if late:
             session.execute(update(RequestRow).values(forget_at=shop.clock() + timedelta(days=9)))
         else:
-            forget.forget_person(session, Platform.DISCORD, "alice", shop.clock())
+            forget.forget_person(session, account(), shop.clock())
     assert "forgotten" in why_not(shop, "allow", job_id)
     assert shop.entry(job_id).state is JobState.REFUSED
 
@@ -310,7 +309,7 @@ def test_an_act_that_nothing_asked_for_is_written_down(shop: Shop) -> None:
 def test_a_report_is_closed_without_a_word_of_what_was_held(shop: Shop) -> None:
     job_id = made_of(shop, Decision.ALLOW)
     with shop.database.write() as session:
-        assert review.report(session, job_id, by="bob", now=shop.clock())
+        assert review.report(session, job_id, by=account("bob"), now=shop.clock())
     assert "use `remove`" in why_not(shop, "refuse", job_id)
     assert act(shop, "allow", job_id) == []
     assert acts(shop, job_id) == [("report", "allow", "mod")]

@@ -25,7 +25,7 @@ from tests.bot.terminal.test_cli import (
     said,
     waiting,
 )
-from tests.fakes.nouns import NOON, a_verdict, recorded
+from tests.fakes.nouns import NOON, a_verdict, account, recorded
 
 __all__ = ["blobs", "database", "held", "waiting"]
 
@@ -152,7 +152,7 @@ def test_taken_down_by_its_own_person_before(
 
 @pytest.mark.parametrize("decision", ["allow", "refuse", "remove"])
 def test_of_who_is_forgotten(database: Database, blobs: Blobs, held: UUID, decision: str) -> None:
-    forget.forget(database, blobs, Platform.DISCORD, "alice")
+    forget.forget(database, blobs, account())
     told = not_done(decision, str(held))
     assert "forgotten" in told or "Nothing of this is held" in told
 
