@@ -6,21 +6,18 @@ import csv
 import getpass
 import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
 
+from bot.terminal.judging import follows, judge, ring
 from bot.terminal.start import open_database, plain_console, read_settings
 
 if TYPE_CHECKING:
-    from datetime import datetime
-    from uuid import UUID
-
     from sqlalchemy.orm import Session
 
     from storage.database import Database
@@ -225,14 +222,14 @@ def _all() -> Iterator[LogEntry]:
 @review_app.command()
 def allow(job: JobArgument) -> None:
     """Let what was held be drawn and shown; close reports of the rest."""
-    from storage import review
+    from storage import decisions
 
-    judged = _judge(job, review.allow, to_kept_apart=False)
-    if not judged.after.state.finished:
-        typer.echo(f"Allowed: it waits to be drawn. {_follows(judged.after)}")
-        _ring(judged.settings, judged.after)
+    judged = judge(_job(job, write=True), decisions.allow, to_kept_apart=False)
+    if judged.before.state.finished and not judged.after.state.finished:
+        typer.echo(f"Allowed: it waits to be drawn. {follows(judged.after)}")
+        ring(judged.settings, judged.after)
     elif judged.moved:
-        typer.echo(f"Allowed. Pictures to be seen now: {judged.moved}. {_follows(judged.after)}")
+        typer.echo(f"Allowed. Pictures to be seen now: {judged.moved}. {follows(judged.after)}")
     else:
         typer.echo("Nothing was held. The report is closed, and the message stays as it is.")
 
@@ -240,85 +237,25 @@ def allow(job: JobArgument) -> None:
 @review_app.command()
 def refuse(job: JobArgument) -> None:
     """Keep refused what was held; the card says so."""
-    from storage import review
+    from storage import decisions
 
-    judged = _judge(job, review.refuse, to_kept_apart=True)
-    follows = "" if judged.before.message_removed else f" {_follows(judged.after)}"
-    typer.echo(f"It stays refused.{follows}")
+    judged = judge(_job(job, write=True), decisions.refuse, to_kept_apart=True)
+    shown = "" if judged.before.message_removed else f" {follows(judged.after)}"
+    typer.echo(f"It stays refused.{shown}")
 
 
 @review_app.command()
 def remove(job: JobArgument) -> None:
     """Take the message down; the log keeps the request."""
-    judged = _judge(job, _cancel_and_remove, to_kept_apart=True)
+    from storage import decisions
+
+    judged = judge(_job(job, write=True), decisions.remove, to_kept_apart=True)
     if judged.before.message_removed:
         typer.echo("The message was taken down before. Its pictures are kept apart now.")
     else:
         typer.echo("Removed. The chat client takes the message down, if it is still there.")
     if not judged.before.state.finished:
         typer.echo("What was not drawn yet is cancelled.")
-
-
-def _cancel_and_remove(session: Session, job_id: UUID, *, by: str, now: datetime) -> Sequence[str]:
-    from storage import jobs, review
-
-    jobs.cancel(session, job_id, now)
-    return review.remove(session, job_id, by=by, now=now)
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Judged:
-    before: LogEntry
-    after: LogEntry
-    settings: Settings
-    moved: int
-    """Pictures that have been moved."""
-
-
-def _judge(job: str, decide: Callable[..., Sequence[str]], *, to_kept_apart: bool) -> _Judged:
-    """Decide, and move the pixels after the commit. What is not done ends the command with why."""
-    from storage import log
-    from storage.blobs import open_blobs
-    from storage.review import NotDone
-
-    why = ""
-    hashes: Sequence[str] = ()
-    try:
-        with _job(job, write=True) as (session, before, settings, database):
-            hashes = decide(session, before.job_id, by=getpass.getuser(), now=database.clock())
-            after = log.entry(session, before.job_id)
-    except PermissionError as error:
-        why = str(error)
-    except NotDone as error:
-        why, hashes = str(error), error.hashes
-    for sha256 in hashes:
-        open_blobs(settings).move(sha256, to_kept_apart=to_kept_apart)
-    if why or after is None:
-        typer.echo(why, err=True)
-        raise typer.Exit(1)
-    return _Judged(before=before, after=after, settings=settings, moved=len(hashes))
-
-
-def _follows(entry: LogEntry) -> str:
-    """How people come to see it, which this shell does not see."""
-    from storage.domain import Platform
-
-    if entry.place.platform is Platform.TERMINAL:
-        return f"See it with: easel log show {str(entry.job_id)[:8]}"
-    return "The chat client changes the message, if it is still there."
-
-
-def _ring(settings: Settings, entry: LogEntry) -> None:
-    """A doorbell that does not answer is the reaper's business."""
-    from kombu.exceptions import OperationalError
-
-    from storage import doorbell
-
-    with (
-        doorbell.create_app(settings, [entry.request.model]) as app,
-        suppress(OperationalError, OSError),
-    ):
-        doorbell.ring(app, entry.request.model, entry.job_id)
 
 
 @review_app.command()

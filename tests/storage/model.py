@@ -19,6 +19,7 @@ JOB_EDGES = {
     ("waiting", "claim", "running"),
     ("waiting", "cancel", "cancelled"),
     ("waiting", "delete", "cancelled"),
+    ("waiting", "remove", "cancelled"),
     ("waiting", "forget", "cancelled"),
     ("running", "claim", "running"),
     ("running", "finish", "made"),

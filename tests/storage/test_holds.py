@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import select, update
 
 from bot.core import steer
-from storage import forget, jobs, leases, log, review, standing
+from storage import decisions, forget, jobs, leases, log, review, standing
 from storage.database import Database
 from storage.domain import (
     Decision,
@@ -36,11 +36,11 @@ BLOCKED_REFERENCE = Refused(verdict=a_verdict(Decision.BLOCK, subject=Subject.RE
 
 def act(shop: Shop, name: str, job_id: UUID, by: str = "mod") -> list[str]:
     with shop.database.write() as session:
-        return list(getattr(review, name)(session, job_id, by=by, now=shop.clock()))
+        return list(getattr(decisions, name)(session, job_id, by=by, now=shop.clock()))
 
 
 def why_not(shop: Shop, name: str, job_id: UUID) -> str:
-    with pytest.raises(review.NotDone) as refused:
+    with pytest.raises(decisions.NotDone) as refused:
         act(shop, name, job_id)
     return str(refused.value)
 
@@ -182,7 +182,7 @@ def test_of_two_moderators_one_decides(shop: Shop) -> None:
     def decide(by: str) -> str:
         try:
             act(shop, "allow" if by == "ann" else "refuse", job_id, by)
-        except review.NotDone as error:
+        except decisions.NotDone as error:
             return str(error)
         return ""
 
@@ -319,7 +319,7 @@ def test_a_report_is_closed_without_a_word_of_what_was_held(shop: Shop) -> None:
 def test_who_died_before_the_move_can_say_it_again(shop: Shop) -> None:
     job_id = made_of(shop, Decision.HOLD)
     hashes = act(shop, "allow", job_id)
-    with pytest.raises(review.NotDone) as refused:
+    with pytest.raises(decisions.NotDone) as refused:
         act(shop, "allow", job_id)
     assert refused.value.hashes == hashes
 

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import pytest
 
-from storage import deliveries, jobs, leases, log, review, standing
+from storage import decisions, deliveries, jobs, leases, log, review, standing
 from storage.database import Database
 from storage.domain import (
     Cancelled,
@@ -252,7 +252,7 @@ def test_the_floor_opens_a_restricted_review(shop: Shop, database: Database) -> 
     with database.write() as session:
         assert [r.kind for r in review.waiting(session)] == [ReviewKind.RESTRICTED]
         with pytest.raises(PermissionError):
-            review.allow(session, job.id, by="mod", now=shop.clock())
+            decisions.allow(session, job.id, by="mod", now=shop.clock())
 
 
 def test_usage_counts_what_was_drawn_and_what_is_on_its_way(shop: Shop, database: Database) -> None:

@@ -30,7 +30,7 @@ from sqlalchemy import delete
 from sqlalchemy.orm import Session
 
 from bot.core import steer
-from storage import deliveries, forget, jobs, leases, log, migrate, review, standing
+from storage import decisions, deliveries, forget, jobs, leases, log, migrate, review, standing
 from storage.database import Database
 from storage.domain import (
     Cancelled,
@@ -507,16 +507,16 @@ class Machine(RuleBasedStateMachine):
         job = self.model.jobs[number]
         if job.floor and not job.forgotten:
             with pytest.raises(PermissionError), self.database.write() as session:
-                review.allow(session, self.ids[number], by="mod", now=now)
+                decisions.allow(session, self.ids[number], by="mod", now=now)
             return
         held = {h for h, decision in job.pictures.items() if decision == Decision.HOLD}
         gone = job.forgotten or self.model.messages[number].removed
         reported = job.reported == "open"
         if gone or (job.cancel if job.on_hold else not held and not reported):
-            self.not_done(review.allow, number)
+            self.not_done(decisions.allow, number)
             return
         with self.database.write() as session:
-            hashes = review.allow(session, self.ids[number], by="mod", now=now)
+            hashes = decisions.allow(session, self.ids[number], by="mod", now=now)
         if job.on_hold:
             job.go_on(now)
         assert set(hashes) == held
@@ -527,10 +527,10 @@ class Machine(RuleBasedStateMachine):
         job = self.model.jobs[number]
         held = {h for h, decision in job.pictures.items() if decision == Decision.HOLD}
         if not job.asked:
-            self.not_done(review.refuse, number)
+            self.not_done(decisions.refuse, number)
             return
         with self.database.write() as session:
-            hashes = review.refuse(session, self.ids[number], by="mod", now=now)
+            hashes = decisions.refuse(session, self.ids[number], by="mod", now=now)
         assert set(hashes) == held
         reported = job.reported
         self.judged(number, hashes, Decision.BLOCK, "apart")
@@ -541,16 +541,17 @@ class Machine(RuleBasedStateMachine):
         job, message = self.model.jobs[number], self.model.messages[number]
         asked = job.asked or job.reported == "open"
         if message.removed and not asked and (job.taken_down or job.forgotten):
-            self.not_done(review.remove, number)
+            self.not_done(decisions.remove, number)
             return
         with self.database.write() as session:
-            hashes = review.remove(session, self.ids[number], by="mod", now=now)
+            hashes = decisions.remove(session, self.ids[number], by="mod", now=now)
         assert set(hashes) == {h for h in job.pictures if h in self.blobs}
+        self.cancelled(number)
         message.removed = job.taken_down = True
         self.judged(number, hashes, Decision.BLOCK, "apart")
 
     def not_done(self, decide: Any, number: int) -> None:
-        with pytest.raises(review.NotDone), self.database.write() as session:
+        with pytest.raises(decisions.NotDone), self.database.write() as session:
             decide(session, self.ids[number], by="mod", now=self.clock())
 
     def judged(self, number: int, hashes: Any, decision: Decision, folder: str) -> None:

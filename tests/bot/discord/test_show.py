@@ -6,7 +6,7 @@ import pytest
 from simcord import InteractionResult
 
 from bot.discord.show import BAR_CELLS
-from storage import deliveries, review
+from storage import decisions, deliveries
 from storage.domain.job import Phase
 from tests.fakes.discord_world import World
 
@@ -88,7 +88,7 @@ async def test_what_is_allowed_hours_later_is_shown_once(world: World, private: 
     await world.env.advance_time(4 * 3600)
     job = world.entry.job_id
     with world.line.database.write() as session:
-        review.allow(session, job, by="mod", now=world.env.now())
+        decisions.allow(session, job, by="mod", now=world.env.now())
     await world.deliver()
     world.painter.paint()
     await world.deliver()
@@ -103,7 +103,7 @@ async def test_a_refusal_hours_later_is_told(world: World) -> None:
     await world.deliver()
     await world.env.advance_time(4 * 3600)
     with world.line.database.write() as session:
-        review.refuse(session, world.entry.job_id, by="mod", now=world.env.now())
+        decisions.refuse(session, world.entry.job_id, by="mod", now=world.env.now())
     await world.deliver()
     assert said.response is not None
     assert "it stays refused" in str(said.response.embeds[0].description)

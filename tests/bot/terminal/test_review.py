@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import update
 
 from bot.core import steer
-from storage import forget, jobs, review
+from storage import decisions, forget, jobs
 from storage.blobs import Blobs
 from storage.database import Database
 from storage.domain import Decision, JobState, Platform, Subject
@@ -111,7 +111,7 @@ def test_a_move_that_was_cut_short_is_made_up_for(
 ) -> None:
     """Killed between the commit and the move: saying it again moves the pixels."""
     with database.write() as session:
-        review.allow(session, held, by="mod", now=database.clock())
+        decisions.allow(session, held, by="mod", now=database.clock())
     assert "This was allowed by mod" in not_done("allow", str(held))
     [picture] = entry_of(database, held).pictures
     assert blobs.get(picture.sha256) == b"pixels"
@@ -159,7 +159,7 @@ def test_of_who_is_forgotten(database: Database, blobs: Blobs, held: UUID, decis
 
 def test_of_who_is_banned_since(tmp_path: Path, database: Database, held_prompt: UUID) -> None:
     said("review", "ban", str(held_prompt))
-    assert "is banned since, so it is not drawn" in not_done("allow", str(held_prompt))
+    assert "has been banned since, so it is not drawn" in not_done("allow", str(held_prompt))
     assert (entry_of(database, held_prompt).state, rings(tmp_path)) == (JobState.REFUSED, 0)
     assert "It stays refused." in said("review", "refuse", str(held_prompt))
 
