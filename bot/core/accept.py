@@ -35,6 +35,12 @@ class Checked:
     def refused(self) -> bool:
         return any(v.decision in (Decision.HOLD, Decision.BLOCK) for v in self.verdicts)
 
+    @property
+    def blocked(self) -> bool:
+        """For good. What is held is drawn once it is allowed, so it needs its reference, and room
+        in its person's day, like any other."""
+        return any(v.decision is Decision.BLOCK for v in self.verdicts)
+
 
 def check(request: ImageRequest, rules: TextRules, place: Place) -> Checked:
     """Judge both prompts; labels are what they name without being refused for it. The negative
@@ -71,7 +77,7 @@ def accept(
     rules = places.rules(session, raw.place.platform, raw.place.workspace_id)
     person = standing.of(session, raw.requester, raw.place.workspace_id, now)
     complaint = _place_allows(rules, person, raw.place)
-    if complaint is None and not checked.refused:
+    if complaint is None and not checked.blocked:
         complaint = _quota_allows(settings, rules, person, request)
     if complaint is not None:
         return complaint

@@ -87,7 +87,7 @@ class Line:
         address: Mapping[str, str],
         read: Reader,
     ) -> UUID | Complaint:
-        if not checked.refused:
+        if not checked.blocked:
             gathered = await gather(
                 request, read=read, fetcher=self.fetcher, blobs=self.blobs, catalog=self.catalog
             )
