@@ -15,7 +15,7 @@ from bot.compose import build_line
 from bot.core.line import Line
 from bot.discord import commands, manage, modals, personal
 from bot.discord.buttons import CardButton, PictureSelect
-from bot.discord.intake import apologise
+from bot.discord.intake import apologise, from_cdn
 from bot.i18n import say
 from storage.settings import Settings
 
@@ -68,6 +68,8 @@ class Easel(discord.Client):
             member_cache_flags=discord.MemberCacheFlags.none(),
             max_messages=None,
         )
+        # discord.py would read whatever comes, whole.
+        self.http.get_from_cdn = from_cdn  # type: ignore[method-assign]
         self.line = line
         self.brought = modals.Brought()
         self.tree = Tree(

@@ -18,6 +18,7 @@ from bot.core.written import Written, read
 from bot.discord.words import words
 from bot.i18n import mark, pick_locale, say
 from bot.references import Reader
+from bot.references.fetch import download, unfetched
 from storage import deliveries
 from storage.domain import (
     Attached,
@@ -134,6 +135,11 @@ def reader(client: Easel) -> Reader:
         return await client.http.get_from_cdn(file.address)
 
     return read
+
+
+async def from_cdn(url: str) -> bytes:
+    """At most 10 MiB of Discord's file. Raises Unavailable and what `download` does."""
+    return await download(url, otherwise=unfetched)
 
 
 def missing_permissions(interaction: Interaction, *, private: bool) -> Complaint | None:
