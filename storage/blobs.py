@@ -10,13 +10,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 import obstore
 from obstore.exceptions import BaseError
 from obstore.store import LocalStore, ObjectStore, from_url
 
-from storage.settings import Settings
+from storage.settings import Settings, at_home
 
 SHOWN, APART = "shown", "apart"
 
@@ -38,10 +38,9 @@ class Blobs:
     """`put` raises NotStored; `get` and `move` raise FileNotFoundError for what is not there."""
 
     def __init__(self, url: str) -> None:
-        parts = urlsplit(url)
         self.store: ObjectStore
-        if parts.scheme == "file":
-            folder = Path(unquote(parts.path))
+        if url.startswith("file:"):
+            folder = _folder(url)
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             self.store = LocalStore(folder, mkdir=True, automatic_cleanup=True)
         else:
@@ -90,6 +89,14 @@ class Blobs:
                         kept_apart=place == APART,
                         changed_at=meta["last_modified"],
                     )
+
+
+def _folder(url: str) -> Path:
+    """Of a `file:` address, in which `?` and `#` are letters like others."""
+    path = url.removeprefix("file:")
+    if path.startswith("//"):
+        path = path[2:].removeprefix("localhost")
+    return at_home(Path(unquote(path)))
 
 
 def _key(sha256: str, kept_apart: bool) -> str:

@@ -6,10 +6,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.orm import Session
 
-from storage.settings import Settings
+from storage.settings import Settings, at_home
 
 Clock = Callable[[], datetime]
 
@@ -36,7 +36,7 @@ class Database:
 
     def __init__(self, url: str, clock: Clock = utc_now) -> None:
         self.clock = clock
-        parsed = make_url(url)
+        parsed = _understood(make_url(url))
         self.is_sqlite = parsed.get_backend_name() == "sqlite"
         if self.is_sqlite:
             if parsed.database:
@@ -46,8 +46,6 @@ class Database:
             )
             _speak_sqlite(self.engine)
         else:
-            if parsed.drivername == "postgresql":
-                parsed = parsed.set(drivername="postgresql+psycopg")
             self.engine = create_engine(
                 parsed,
                 pool_pre_ping=True,
@@ -107,6 +105,16 @@ class Database:
 
     def close(self) -> None:
         self.engine.dispose()
+
+
+def _understood(url: URL) -> URL:
+    """As SQLAlchemy wants it: `postgres://`, as others write it, `~` for the home."""
+    name = url.drivername.lower()
+    if name in ("postgres", "postgresql"):
+        return url.set(drivername="postgresql+psycopg")
+    if name.startswith("sqlite") and url.database:
+        return url.set(drivername=name, database=str(at_home(Path(url.database))))
+    return url
 
 
 def is_sqlite(session: Session) -> bool:

@@ -73,7 +73,7 @@ class Easel(discord.Client):
         )
         self.line = line
         settings = line.settings
-        key = settings.slack_encryption_key
+        key = settings.encryption_key
         self.inbox = Inbox(
             line.database,
             Platform.DISCORD,

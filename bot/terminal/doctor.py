@@ -11,7 +11,6 @@ from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
-from cryptography.fernet import Fernet
 from pydantic import SecretStr
 from rich.console import Console
 from rich.text import Text
@@ -155,6 +154,15 @@ def _text_rules(settings: Settings) -> list[Finding]:
     ]
 
 
+def _key(settings: Settings) -> list[Finding]:
+    try:
+        if settings.fernet() is None:
+            return []
+    except ValueError as error:
+        return [(False, f"EASEL_ENCRYPTION_KEY: {error}.")]
+    return [(True, "Tokens that the database keeps are encrypted with EASEL_ENCRYPTION_KEY.")]
+
+
 def _slack(settings: Settings) -> list[Finding]:
     if not settings.slack_bot_token and not settings.slack_client_id:
         return [(None, "No Slack token: nothing of Slack is served.")]
@@ -167,7 +175,13 @@ def _slack(settings: Settings) -> list[Finding]:
     elif settings.slack_signing_secret:
         found.append((True, f"Slack by HTTP: signed requests at {settings.slack_address}."))
     else:
-        found.append((False, "Slack has no way in: set an app-level token or a signing secret."))
+        found.append(
+            (
+                False,
+                "Slack has no way in: set EASEL_SLACK_APP_TOKEN for Socket Mode, or "
+                "EASEL_SLACK_SIGNING_SECRET for HTTP.",
+            )
+        )
     return [*found, *_slack_installed(settings), *_slack_ways(settings)]
 
 
@@ -190,15 +204,13 @@ def _slack_installed(settings: Settings) -> list[Finding]:
         return []
     missing = [
         f"EASEL_{name.upper()}"
-        for name in ("slack_client_secret", "slack_signing_secret", "slack_encryption_key")
+        for name in ("slack_client_secret", "slack_signing_secret", "encryption_key")
         if not getattr(settings, name)
     ]
     if missing:
         return [(False, f"To be installed by workspaces, Slack needs {', '.join(missing)}.")]
-    try:
-        Fernet(settings.slack_encryption_key.get_secret_value())  # type: ignore[union-attr]
-    except ValueError:
-        return [(False, "EASEL_SLACK_ENCRYPTION_KEY is no Fernet key; the README has a command.")]
+    if wrong := [finding for finding in _key(settings) if finding[0] is False]:
+        return wrong
     return [(True, f"Workspaces install the app at http://{settings.slack_address}/slack/install.")]
 
 
@@ -260,6 +272,7 @@ _WRONG: dict[Callable[[Settings], list[Finding]], tuple[str, str]] = {
     _blobs: ("EASEL_BLOB_URL", "Pictures cannot be stored"),
     _models: ("EASEL_CATALOG", "The catalog cannot be read"),
     _text_rules: ("EASEL_TEXT_RULES", "The text rules cannot be read"),
+    _key: ("EASEL_ENCRYPTION_KEY", "The key cannot be used"),
     _discord: ("EASEL_DISCORD_API_URL", "Discord cannot be asked"),
     _slack: ("EASEL_SLACK_API_URL", "Slack cannot be asked"),
 }

@@ -53,6 +53,7 @@ def ready_settings(*, for_prompts: bool = True) -> Settings:
     _try("catalog", lambda: load_catalog(settings))
     if for_prompts:
         _try("text_rules", lambda: TextRules.load(settings.text_rules))
+        _try("encryption_key", settings.fernet)
     database = open_database(settings)
     upgrade(database)
     database.close()
