@@ -22,7 +22,7 @@ from generation.engine import Engine
 from generation.pipeline import resolve_device
 from generation.safety import load_checkers
 from generation.worker import Worker
-from storage import chat_secrets, doorbell, health, logs, places
+from storage import chat_secrets, doorbell, health, logs, migrate, places
 from storage.blobs import open_blobs
 from storage.catalog import load_catalog
 from storage.database import connect
@@ -92,6 +92,7 @@ _open = contextlib.ExitStack()
 @worker_init.connect
 def _make(sender: Any, **_: Any) -> None:
     chat_secrets.drop()
+    _look_at_the_schema()
     _keep_to_few_arenas()
     global _capacity
     _capacity = sender.concurrency
@@ -102,6 +103,18 @@ def _make(sender: Any, **_: Any) -> None:
         "broker": health.broker_answers(sender.app),
     }
     _open.enter_context(health.serving(it.settings.health_address, checks))
+
+
+def _look_at_the_schema() -> None:
+    """Raises SystemExit with words for an older one, which a worker must not change: it may have
+    been started before its operator has run `easel migrate`."""
+    database = connect(Settings.for_worker())
+    try:
+        migrate.begin(database)
+    except migrate.Behind as error:
+        raise SystemExit(str(error)) from None
+    finally:
+        database.close()
 
 
 def _keep_to_few_arenas() -> None:

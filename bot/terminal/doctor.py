@@ -68,11 +68,12 @@ def _database(settings: Settings) -> list[Finding]:
     found, wanted = migrate.current(database), migrate.newest()
     if found is None and database.is_sqlite:
         return [(None, "No database yet: the first command makes it.")]
+    if migrate.lacking(found):
+        words = f"its schema is {found}, this Easel needs {wanted}" if found else "it is empty"
+        return [(False, f"{kind} answers, but {words}: run `easel migrate`.")]
     if not migrate.is_known(found):
-        return [(False, f"{kind} answers; its schema {found} is newer: upgrade this Easel too.")]
-    if found != wanted:
-        words = f"{kind} answers, but its schema is {found or 'empty'}, not {wanted}"
-        return [(False, f"{words}: run `easel migrate`.")]
+        words = f"{kind} answers; its schema {found} is newer than {wanted}, which this Easel knows"
+        return [(None, f"{words}: it goes on, but upgrade it too."), *_workers(database)]
     return [(True, f"{kind} answers; schema {found}."), *_workers(database), *_bans(database)]
 
 
@@ -123,7 +124,7 @@ def _blobs(settings: Settings) -> list[Finding]:
 def _missing(settings: Settings, blobs: Blobs) -> list[Finding]:
     database = connect(settings)
     try:
-        if migrate.current(database) != migrate.newest():
+        if migrate.lacking(migrate.current(database)):
             return []
         count = sweep.missing(database, blobs)
     except SQLAlchemyError:
@@ -217,7 +218,7 @@ def _slack_installed(settings: Settings) -> list[Finding]:
 def _slack_ways(settings: Settings) -> list[Finding]:
     """Workspaces in which the newest pictures had to be posted as files."""
     database = connect(settings)
-    if migrate.current(database) != migrate.newest():
+    if migrate.lacking(migrate.current(database)):
         return []
     with database.read() as session:
         teams = deliveries.slack_teams_with_files(session)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from bot.terminal.start import open_database, plain_console, read_settings
+from bot.terminal.start import plain_console, read_settings, ready_database
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -30,12 +30,9 @@ JobArgument = Annotated[str, typer.Argument(help="The first characters of a job'
 
 @contextmanager
 def _open() -> Iterator[tuple[Settings, Database]]:
-    from storage import migrate
-
     settings = read_settings()
-    database = open_database(settings)
+    database = ready_database(settings)
     try:
-        migrate.upgrade(database)
         yield settings, database
     finally:
         database.close()
