@@ -94,5 +94,8 @@ def _one_further(database: Database) -> None:
             # Without the lock timeout: who waits here waits for a migration that gets on.
             connection.execute(text("select pg_advisory_xact_lock(hashtext('easel-migrate'))"))
             connection.execute(text(f"set local lock_timeout = {LOCK_TIMEOUT_MS}"))
-        if revision(connection) != newest():  # Who waited may find that it has been done.
+        found = revision(connection)
+        if found is None:  # At once, so that nobody takes a new database for an old one.
+            run(connection)
+        elif found != newest():  # Who waited may find that it has been done.
             run(connection, "+1")

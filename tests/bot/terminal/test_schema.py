@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -177,6 +178,16 @@ def test_the_parts_of_a_process_upgrade_nothing(tmp_path: Path) -> None:
         build_line(settings)
     assert migrate.current(database) == OLDER
     database.close()
+
+
+def test_who_starts_beside_the_first_takes_nothing_for_old(database: Database) -> None:
+    """As when chat client and worker of a new installation start together."""
+    others = [Database(database_url(database)) for _ in range(4)]
+    with ThreadPoolExecutor(len(others)) as pool:
+        list(pool.map(migrate.begin, others))
+    assert migrate.current(database) == migrate.newest()
+    for other in others:
+        other.close()
 
 
 def test_celery_s_own_worker_says_it_too(tmp_path: Path) -> None:
