@@ -12,6 +12,13 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from sqlalchemy import URL
 
 from storage.domain import Threshold
+from storage.domain.policy import (
+    SEXUAL,
+    SEXUAL_LABELS,
+    SUGGESTIVE,
+    SUGGESTIVE_LABELS,
+    label_key,
+)
 
 if TYPE_CHECKING:
     from cryptography.fernet import Fernet
@@ -20,16 +27,27 @@ if TYPE_CHECKING:
 class Thresholds(BaseModel):
     """From which score (0 to 1) a picture is blurred, held or blocked; above 1 is never."""
 
-    blur: float = 2.0
-    hold: float = 2.0
-    block: float = 2.0
+    blur: float = Field(2.0, ge=0, allow_inf_nan=False)
+    hold: float = Field(2.0, ge=0, allow_inf_nan=False)
+    block: float = Field(2.0, ge=0, allow_inf_nan=False)
 
 
 ThresholdSet = dict[str, Thresholds]
 
 
 def _thresholds(given: ThresholdSet) -> tuple[Threshold, ...]:
-    return tuple(Threshold(label=label, **t.model_dump()) for label, t in given.items())
+    """`sexual` and `suggestive` are for all labels of that kind that are not named themselves."""
+    wide = {label_key(label): label for label in given}
+    all_of = {"sexual": SEXUAL_LABELS - SUGGESTIVE_LABELS, "suggestive": SUGGESTIVE_LABELS}
+    if "suggestive" not in wide:
+        all_of["sexual"] = SEXUAL_LABELS
+    meant = {
+        label: given[wide[kind]]
+        for kind, labels in all_of.items()
+        if kind in wide
+        for label in sorted(labels - wide.keys())
+    }
+    return tuple(Threshold(label=label, **t.model_dump()) for label, t in (given | meant).items())
 
 
 SECRETS_FOLDER = Path("/run/secrets")
@@ -132,20 +150,22 @@ class Settings(BaseSettings):
     )
     safety_checkers: Annotated[tuple[str, ...], NoDecode] = Field(
         ("opennsfw",),
-        description="Image checkers, comma-separated: `opennsfw`, `diffusers:FOLDER_OR_ID`"
-        " or `transformers:FOLDER_OR_ID`.",
+        description="Image checkers, comma-separated: `opennsfw`, `diffusers:FOLDER_OR_ID`,"
+        " `transformers:FOLDER_OR_ID` or one of the catalog.",
     )
     thresholds: ThresholdSet = Field(
         {
-            "nsfw": Thresholds(hold=0.5, block=0.85),
+            "sexual": Thresholds(hold=SEXUAL.hold, block=SEXUAL.block),
+            "suggestive": Thresholds(blur=SUGGESTIVE.blur, hold=SUGGESTIVE.hold),
             "nsfw_concept": Thresholds(block=0.5),
             "special_care": Thresholds(hold=0.5),
         },
-        description="Per label, from which score pictures are blurred, held or blocked (JSON).",
+        description="Per label, from which score pictures are blurred, held or blocked (JSON);"
+        " `sexual` and `suggestive` are for all such labels.",
     )
     age_restricted_thresholds: ThresholdSet = Field(
         {
-            "nsfw": Thresholds(blur=0.85),
+            "sexual": Thresholds(blur=0.85),
             "nsfw_concept": Thresholds(blur=0.5),
             "special_care": Thresholds(hold=0.5),
         },

@@ -19,7 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from bot.core.textcheck import TextRules
 from bot.slack.manifest import SCOPES
 from bot.terminal.start import said
-from storage import deliveries, doorbell, migrate, places, review, sweep
+from storage import deliveries, doorbell, labels, migrate, places, review, sweep
 from storage.blobs import Blobs, open_blobs
 from storage.catalog import Catalog, load_catalog
 from storage.database import Database, connect
@@ -142,10 +142,16 @@ def _models(settings: Settings) -> list[Finding]:
     except (OSError, ValueError) as error:
         return [(False, f"The catalog cannot be read: {said(error)}")]
     names = ", ".join(catalog.models)
-    return [
-        (True, f"Models: {names}; the default is {settings.default_model}."),
-        (True, f"Safety checkers: {', '.join(settings.safety_checkers)}."),
-    ]
+    return [(True, f"Models: {names}; the default is {settings.default_model}.")]
+
+
+def _checkers(settings: Settings) -> list[Finding]:
+    try:
+        wrong = labels.deaf(settings, load_catalog(settings))
+    except (OSError, ValueError):
+        return []  # That the catalog cannot be read is a finding of its own.
+    found: list[Finding] = [(False, words) for words in wrong]
+    return found or [(True, f"Safety checkers: {', '.join(settings.safety_checkers)}.")]
 
 
 def _text_rules(settings: Settings) -> list[Finding]:
@@ -272,6 +278,7 @@ _WRONG: dict[Callable[[Settings], list[Finding]], tuple[str, str]] = {
     _broker: ("EASEL_BROKER_URL", "The broker does not answer"),
     _blobs: ("EASEL_BLOB_URL", "Pictures cannot be stored"),
     _models: ("EASEL_CATALOG", "The catalog cannot be read"),
+    _checkers: ("EASEL_SAFETY_CHECKERS", "The checkers cannot be looked at"),
     _text_rules: ("EASEL_TEXT_RULES", "The text rules cannot be read"),
     _key: ("EASEL_ENCRYPTION_KEY", "The key cannot be used"),
     _discord: ("EASEL_DISCORD_API_URL", "Discord cannot be asked"),
