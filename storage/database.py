@@ -1,5 +1,6 @@
 """The connection to SQLite or PostgreSQL, and the one clock."""
 
+import contextlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -9,6 +10,7 @@ from typing import Any
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.orm import Session
 
+from storage import private
 from storage.settings import Settings, at_home
 
 Clock = Callable[[], datetime]
@@ -39,11 +41,11 @@ class Database:
         parsed = _understood(make_url(url))
         self.is_sqlite = parsed.get_backend_name() == "sqlite"
         if self.is_sqlite:
-            if parsed.database:
-                Path(parsed.database).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             self.engine = create_engine(
                 parsed, connect_args={"check_same_thread": False}, hide_parameters=True
             )
+            if parsed.database and parsed.database != ":memory:":
+                _keep_private(self.engine, Path(parsed.database))
             _speak_sqlite(self.engine)
         else:
             self.engine = create_engine(
@@ -124,6 +126,17 @@ def is_sqlite(session: Session) -> bool:
 
 def connect(settings: Settings, clock: Clock = utc_now) -> Database:
     return Database(settings.resolved_database_url, clock)
+
+
+def _keep_private(engine: Engine, file: Path) -> None:
+    """SQLite gives the files beside it the rights of the database."""
+    private.make(file.parent)
+
+    @event.listens_for(engine, "do_connect")
+    def make(*_: object) -> None:
+        with contextlib.suppress(OSError):  # SQLite says it better.
+            file.touch(mode=private.FILE)
+        private.close(*(file.with_name(f"{file.name}{end}") for end in ("", "-wal", "-shm")))
 
 
 def _speak_sqlite(engine: Engine) -> None:

@@ -33,7 +33,7 @@ def add(blobs: Blobs, account: Account, now: datetime) -> None:
 
 def put(blobs: Blobs, entries: Mapping[str, datetime]) -> None:
     for name, at in entries.items():
-        obstore.put(blobs.store, f"{FOLDER}/{name}", at.isoformat().encode())
+        blobs.write(f"{FOLDER}/{name}", at.isoformat().encode())
 
 
 def read(blobs: Blobs) -> dict[str, datetime]:

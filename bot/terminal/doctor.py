@@ -8,6 +8,8 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Collection
 from datetime import timedelta
+from pathlib import Path
+from shlex import quote
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -19,7 +21,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from bot.core.textcheck import TextRules
 from bot.slack.manifest import SCOPES
 from bot.terminal.start import said
-from storage import deliveries, doorbell, labels, migrate, places, review, sweep
+from storage import deliveries, doorbell, labels, migrate, places, private, review, sweep
 from storage.blobs import Blobs, open_blobs
 from storage.catalog import Catalog, load_catalog
 from storage.database import Database, connect
@@ -55,11 +57,22 @@ def _try(check: Callable[[Settings], list[Finding]], settings: Settings) -> list
 
 def _folder(settings: Settings) -> list[Finding]:
     folder = settings.data_folder
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    private.make(folder)
     probe = folder / ".doctor"
     probe.write_bytes(b"")
     probe.unlink()
-    return [(True, f"Data folder {folder} can be written.")]
+    found: list[Finding] = [(True, f"Data folder {folder} can be written.")]
+    if private.open_to_others(folder):
+        words = f"The data folder is open to others on this machine: chmod 700 {quote(str(folder))}"
+        found.append((False, words))
+    return found
+
+
+def _env_file(_settings: Settings) -> list[Finding]:
+    file = Path(str(Settings.model_config["env_file"]))
+    if file.is_file() and private.open_to_others(file):
+        return [(False, f"Others on this machine may read the tokens in {file}: chmod 600 {file}")]
+    return []
 
 
 def _database(settings: Settings) -> list[Finding]:
@@ -274,6 +287,7 @@ def _discord(settings: Settings) -> list[Finding]:
 
 _WRONG: dict[Callable[[Settings], list[Finding]], tuple[str, str]] = {
     _folder: ("EASEL_DATA_FOLDER", "The data folder cannot be written"),
+    _env_file: ("the file .env", "The file with the settings cannot be looked at"),
     _database: ("EASEL_DATABASE_URL", "The database does not answer"),
     _broker: ("EASEL_BROKER_URL", "The broker does not answer"),
     _blobs: ("EASEL_BLOB_URL", "Pictures cannot be stored"),

@@ -54,12 +54,13 @@ def restore(
     from obstore.exceptions import BaseError as StoreError
 
     from storage import forgotten as people
+    from storage import private
     from storage import restore as restoring
     from storage.backup import Unfit
     from storage.blobs import Blobs, NotStored, open_blobs
 
     settings = read_settings()
-    settings.data_folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    private.make(settings.data_folder)
     database = open_database(settings)
     try:
         more = [people.read(Blobs(_url(forgotten)))] if forgotten else []

@@ -46,10 +46,11 @@ def ready_settings(*, for_prompts: bool = True, upgrades: bool = False) -> Setti
     """Settings with a sound catalog and a database that will do (see `ready_database`); also with
     sound text rules and the secrets of chats, for who takes prompts."""
     from bot.core.textcheck import TextRules
+    from storage import private
     from storage.catalog import load_catalog
 
     settings = read_settings(for_chat=for_prompts)
-    settings.data_folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    private.make(settings.data_folder)
     _try("catalog", lambda: load_catalog(settings))
     if for_prompts:
         _try("text_rules", lambda: TextRules.load(settings.text_rules))
