@@ -52,6 +52,7 @@ def restore(
 ) -> None:
     """Fill an empty installation from a backup; who asked to be forgotten since stays so."""
     from obstore.exceptions import BaseError as StoreError
+    from sqlalchemy.exc import SQLAlchemyError
 
     from storage import forgotten as people
     from storage import private
@@ -67,7 +68,7 @@ def restore(
         report = restoring.restore(file, database, open_blobs(settings), *more)
     except Unfit as error:
         _stop(f"{error} Nothing was changed.")
-    except (OSError, StoreError, NotStored) as error:
+    except (OSError, SQLAlchemyError, StoreError, NotStored) as error:
         words = error.strerror if isinstance(error, OSError) else None
         _stop(f"Restoring stopped ({words or type(error).__name__}). The database is as it was.")
     finally:

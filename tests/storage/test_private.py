@@ -13,7 +13,7 @@ from bot.supervise import WorkerProcess
 from storage import doorbell, forgotten, migrate
 from storage.blobs import Blobs, open_blobs
 from storage.database import connect
-from storage.domain import Platform
+from storage.domain import Account, Platform
 from storage.settings import Settings
 from tests.conftest import make_settings
 from tests.fakes.nouns import NOON
@@ -41,7 +41,7 @@ def used(settings: Settings) -> None:
     blobs.move(blobs.put(b"shown and taken down"), to_kept_apart=True)
     blobs.put(b"held", kept_apart=True)
     blobs.put(b"shown")
-    forgotten.add(blobs, Platform.DISCORD, "alice", NOON)
+    forgotten.add(blobs, Account(platform=Platform.DISCORD, user_id="alice"), NOON)
     app = doorbell.create_app(settings, ["m"])
     doorbell.ring(app, "m", UUID(int=1))
     app.close()
