@@ -1,4 +1,4 @@
-"""Bring a database to the newest schema; safe to call at every start."""
+"""Which schema a database has, and how it gets the newest."""
 
 from pathlib import Path
 
@@ -45,6 +45,31 @@ def is_known(revision: str | None) -> bool:
     return revision is None or revision in {script.revision for script in scripts}
 
 
+class Behind(Exception):
+    """The database is older than this code; the message says what to run."""
+
+
+def lacking(found: str | None) -> str:
+    """What has to be run before this code can use a database that has this revision, in words;
+    empty if nothing. A newer one will do: migrations only add."""
+    if found is None:
+        return "The database is empty. Run `easel migrate`, then start this again."
+    if found == newest() or not is_known(found):
+        return ""
+    words = f"The database has the schema {found}, this Easel needs {newest()}."
+    return f"{words} Save it with the release that it is of, run `easel migrate`, start this again."
+
+
+def begin(database: Database) -> None:
+    """Make the tables of a new installation. One that has older ones is brought up to date when
+    its operator says so: raises Behind."""
+    found = current(database)
+    if found is None:
+        upgrade(database)
+    elif words := lacking(found):
+        raise Behind(words)
+
+
 def run(connection: Connection, revision: str = "head") -> None:
     """Migrate up to a revision inside the transaction that `connection` has open."""
     command.upgrade(_config(connection), revision)
@@ -69,5 +94,8 @@ def _one_further(database: Database) -> None:
             # Without the lock timeout: who waits here waits for a migration that gets on.
             connection.execute(text("select pg_advisory_xact_lock(hashtext('easel-migrate'))"))
             connection.execute(text(f"set local lock_timeout = {LOCK_TIMEOUT_MS}"))
-        if revision(connection) != newest():  # Who waited may find that it has been done.
+        found = revision(connection)
+        if found is None:  # At once, so that nobody takes a new database for an old one.
+            run(connection)
+        elif found != newest():  # Who waited may find that it has been done.
             run(connection, "+1")
