@@ -1,6 +1,10 @@
 """Bring a database to the newest schema; safe to call at every start."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from time import monotonic, sleep
 
 from alembic import command
 from alembic.config import Config
@@ -59,15 +63,38 @@ def upgrade(database: Database) -> None:
     cannot be had; what this revision changes is not changed then.
     """
     while (found := current(database)) != newest() and is_known(found):
-        _one_further(database)
+        _one_further(database, found)
 
 
-def _one_further(database: Database) -> None:
+def _one_further(database: Database, found: str | None) -> None:
+    scripts = ScriptDirectory.from_config(_config()).walk_revisions()
+    [script] = [script for script in scripts if script.down_revision == found]
+    if ahead := getattr(script.module, "ahead", None):
+        ahead(partial(_part, database))
+    with _transaction(database) as connection:
+        if not database.is_sqlite:
+            # Without the lock timeout: who waits here waits for a migration that gets on.
+            connection.execute(text("set local lock_timeout = 0"))
+            connection.execute(text("select pg_advisory_xact_lock(hashtext('easel-migrate'))"))
+            connection.execute(text(f"set local lock_timeout = {LOCK_TIMEOUT_MS}"))
+        if revision(connection) == found:  # Who waited may find that it has been done.
+            run(connection, "+1")
+
+
+@contextmanager
+def _transaction(database: Database) -> Iterator[Connection]:
     with database.engine.begin() as connection:
         if not database.is_sqlite:
             connection.execute(text(f"set local statement_timeout = {STATEMENT_TIMEOUT_MS}"))
-            # Without the lock timeout: who waits here waits for a migration that gets on.
-            connection.execute(text("select pg_advisory_xact_lock(hashtext('easel-migrate'))"))
             connection.execute(text(f"set local lock_timeout = {LOCK_TIMEOUT_MS}"))
-        if revision(connection) != newest():  # Who waited may find that it has been done.
-            run(connection, "+1")
+        yield connection
+
+
+@contextmanager
+def _part(database: Database) -> Iterator[Connection]:
+    """A transaction of many, and as long a pause: who waits for SQLite's write lock looks for it
+    only now and then."""
+    begun = monotonic()
+    with _transaction(database) as connection:
+        yield connection
+    sleep(monotonic() - begun)
