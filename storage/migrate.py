@@ -74,11 +74,11 @@ def _one_further(database: Database, found: str | None) -> None:
     with _transaction(database) as connection:
         if not database.is_sqlite:
             # Without the lock timeout: who waits here waits for a migration that gets on.
-            connection.execute(text("set local lock_timeout = 0"))
             connection.execute(text("select pg_advisory_xact_lock(hashtext('easel-migrate'))"))
             connection.execute(text(f"set local lock_timeout = {LOCK_TIMEOUT_MS}"))
         if revision(connection) == found:  # Who waited may find that it has been done.
-            run(connection, "+1")
+            # At once, so that nobody takes a new database for an old one.
+            run(connection, "+1" if found else "head")
 
 
 @contextmanager
@@ -86,7 +86,6 @@ def _transaction(database: Database) -> Iterator[Connection]:
     with database.engine.begin() as connection:
         if not database.is_sqlite:
             connection.execute(text(f"set local statement_timeout = {STATEMENT_TIMEOUT_MS}"))
-            connection.execute(text(f"set local lock_timeout = {LOCK_TIMEOUT_MS}"))
         yield connection
 
 

@@ -37,8 +37,16 @@ class OldRelease:
         kept = {name: value for name, value in os.environ.items() if name[:6] != "EASEL_"}
         return kept | {"PYTHONPATH": str(self.folder)}
 
-    def run(self, *arguments: str, **settings: str) -> str:
-        """`python …` to its end; what it printed."""
+    def fill(self, url: str, pictures: Path, rows: int, *flags: str) -> None:
+        """See `tests/upgrade/fill.py`."""
+        script = str(ROOT / "tests" / "upgrade" / "fill.py")
+        self._run(script, url, str(pictures), str(rows), *flags)
+
+    def easel(self, *arguments: str, **settings: str) -> str:
+        """`easel …`, run to its end; what it printed."""
+        return self._run("-m", "bot.cli", *arguments, **settings)
+
+    def _run(self, *arguments: str, **settings: str) -> str:
         done = subprocess.run(
             [sys.executable, *arguments],
             cwd=self.folder,
@@ -49,6 +57,14 @@ class OldRelease:
         )
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
+
+
+def settings_of(folder: Path, url: str) -> dict[str, str]:
+    return {
+        "EASEL_DATA_FOLDER": str(folder),
+        "EASEL_DATABASE_URL": url,
+        "EASEL_BLOB_URL": f"file://{folder}/blobs",
+    }
 
 
 @dataclass(frozen=True)
@@ -129,16 +145,9 @@ def left(
     def leave(kind: str) -> Left:
         if kind not in made:
             folder, url = tmp_path_factory.mktemp("left"), new_database(kind)
-            pictures, backup = folder / "blobs", folder / "easel.tar"
-            fill = str(ROOT / "tests" / "upgrade" / "fill.py")
-            old_release.run(fill, url, str(pictures), str(ROWS), "--open")
-            settings = {
-                "EASEL_DATABASE_URL": url,
-                "EASEL_BLOB_URL": f"file://{pictures}",
-                "EASEL_DATA_FOLDER": str(folder),
-            }
-            old_release.run("-m", "bot.cli", "backup", str(backup), **settings)
-            made[kind] = Left(url, pictures, backup)
+            old_release.fill(url, folder / "blobs", ROWS, "--open")
+            old_release.easel("backup", str(folder / "easel.tar"), **settings_of(folder, url))
+            made[kind] = Left(url, folder / "blobs", folder / "easel.tar")
         return made[kind]
 
     return leave

@@ -17,22 +17,6 @@ NEW = {
     "bans": ("carried",),
 }
 
-OF_JOB = """coalesce((
-    SELECT coalesce(nullif(requests.enterprise_id, ''), requests.workspace_id) FROM requests
-    JOIN jobs ON jobs.request_id = requests.id
-    WHERE jobs.id = new.job_id AND requests.platform = 'slack'
-), '')"""
-TENANTS = (
-    (
-        *("requests", "id", "tenant", "new.platform = 'slack'"),
-        "coalesce(nullif(new.enterprise_id, ''), new.workspace_id)",
-    ),
-    ("usage", "job_id", "tenant", "new.platform = 'slack'", OF_JOB),
-    ("reviews", "id", "opened_tenant", "new.opened_by <> ''", OF_JOB),
-)
-"""Table, its key, its new column, in which rows it is to be filled, and with what: for rows of an
-older Easel, which goes on writing them without it."""
-
 
 def _text(name: str, length: int) -> sa.Column[str]:
     return sa.Column(name, sa.String(length), nullable=False, server_default="")
@@ -95,35 +79,9 @@ def upgrade() -> None:
         postgresql_where=unfinished,
     )
     op.create_index("ix_inbox_received_at", "inbox", ["received_at"])
-    for tenant in TENANTS:
-        _fill_in_new_rows(*tenant)
-
-
-def _fill_in_new_rows(table: str, key: str, column: str, where: str, value: str) -> None:
-    name, empty = f"{table}_{column}", f"{where} AND new.{column} = ''"
-    if op.get_bind().dialect.name == "sqlite":
-        op.execute(
-            f"CREATE TRIGGER {name} AFTER INSERT ON {table} WHEN {empty} BEGIN"  # noqa: S608
-            f" UPDATE {table} SET {column} = {value} WHERE {key} = new.{key}; END"
-        )
-        return
-    op.execute(
-        f"CREATE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS"
-        f" $$ BEGIN new.{column} := {value}; RETURN new; END $$"
-    )
-    op.execute(
-        f"CREATE TRIGGER {name} BEFORE INSERT ON {table} FOR EACH ROW"
-        f" WHEN ({empty}) EXECUTE FUNCTION {name}()"
-    )
 
 
 def downgrade() -> None:
-    for table, _, column, *_ in TENANTS:
-        name = f"{table}_{column}"
-        if op.get_bind().dialect.name == "sqlite":
-            op.execute(f"DROP TRIGGER {name}")
-        else:
-            op.execute(f"DROP FUNCTION {name} CASCADE")
     op.drop_table("inbox")
     op.drop_table("sanctions")
     op.drop_index("ix_reviews_opened_by", "reviews")

@@ -1,7 +1,7 @@
 """Tenants of what is known, and today's bans as sanctions that hold everywhere
 
-Apart from 0004, so that no table is locked while rows are filled. What is written meanwhile is
-filled by the triggers of 0004.
+Apart from 0004, so that no table is locked while rows are filled. What an older Easel writes later
+stays as it writes it: who reads asks `storage.accounts`.
 """
 
 from collections.abc import Callable
@@ -128,7 +128,7 @@ def _carry_bans(bind: sa.Connection) -> None:
     for ban in bind.execute(found).all():
         tenants: list[str | None] = [""]
         if ban.platform == SLACK:
-            known = sa.select(requests.c.tenant).where(
+            known = sa.select(_tenant).where(
                 requests.c.platform == SLACK, requests.c.user_id == ban.user_id
             )
             tenants = list(bind.scalars(known.distinct())) or [None]
