@@ -14,12 +14,19 @@ from sqlalchemy import text
 
 from storage import migrate
 from storage.database import Database
-from tests.chaos.harness import ROOT, Process, until
+from tests.chaos.harness import ROOT, Process
+from tests.chaos.harness import until as wait_until
 from tests.fakes.discord_client import PERSON, FakeDiscord, Seen
 from tests.upgrade.conftest import KINDS, OldRelease, settings_of
 
 PATIENCE_SECONDS = 120.0
 ROWS = 5_000
+SLACK = {
+    "EASEL_SLACK_BOT_TOKEN": "xoxb-1",
+    "EASEL_SLACK_APP_TOKEN": "xapp-1",
+    "EASEL_SLACK_API_URL": "http://127.0.0.1:9/api/",
+}
+"""Nobody answers there."""
 pytestmark = pytest.mark.timeout(600)
 
 
@@ -27,61 +34,53 @@ class Club:
     """One installation, in which processes of both releases run."""
 
     def __init__(self, folder: Path, url: str, old: OldRelease, discord: FakeDiscord) -> None:
-        self.old_release, self.discord = old, discord
         old.fill(url, folder / "blobs", ROWS)
-        self.database = Database(url)
-        self._folder, self._processes = folder, list[Process]()
-        self.settings = settings_of(folder, url) | {
+        self.database, self.discord = Database(url), discord
+        self._folder, self._old, self._running = folder, old, list[Process]()
+        self._settings = settings_of(folder, url) | {
             "EASEL_LEASE_SECONDS": "5",
             "EASEL_HEARTBEAT_SECONDS": "0.3",
             "EASEL_PARENT_PID": str(os.getpid()),
         }
+        self._secrets = {"discord": discord.environment, "slack": SLACK}
 
-    def _start(self, command: str, *, old: bool) -> Process:
-        secrets = self.discord.environment if command == "discord" else {}
-        process = Process(
-            *(sys.executable, "-m", "bot.cli", command),
-            environment=(self.old_release.environment if old else {}) | self.settings | secrets,
-            folder=self.old_release.folder if old else ROOT,
-            log=self._folder / f"{'old' if old else 'new'}_{command}.log",
+    def easel(self, *arguments: str, old: bool = False) -> Process:
+        """`easel …` of one of the releases, to be started."""
+        environment = self._settings | self._secrets.get(arguments[0], {})
+        return Process(
+            *(sys.executable, "-m", "bot.cli", *arguments),
+            environment=(self._old.environment if old else {}) | environment,
+            folder=self._old.folder if old else ROOT,
+            log=self._folder / f"{'old' if old else 'new'}_{arguments[0]}.log",
         )
-        self._processes.append(process)
-        process.start()
-        return process
 
-    def bot(self, *, old: bool) -> Process:
+    def runs(self, *arguments: str, old: bool = False) -> None:
+        """To its end, which is a good one."""
+        with self.easel(*arguments, old=old) as process:
+            assert process.ended() == 0, process.log
+
+    def start(self, command: str, *, old: bool = False) -> Process:
+        """A service; a chat client has connected."""
         before = self.discord.status()["identified"]
-        bot = self._start("discord", old=old)
-        self._until(lambda: self.discord.status()["identified"] > before, "the bot is connected")
-        return bot
-
-    def worker(self, *, old: bool) -> Process:
-        return self._start("worker", old=old)
+        process = self.easel(command, old=old)
+        process.start()
+        self._running.append(process)
+        if command == "discord":
+            self.until(lambda: self.discord.status()["identified"] > before, "it is connected")
+        return process
 
     def stop(self, *processes: Process) -> None:
         for process in processes:
-            self._processes.remove(process)
+            self._running.remove(process)
             process.stop()
 
-    def easel(self, *arguments: str, old: bool) -> None:
-        if old:
-            self.old_release.easel(*arguments, **self.settings)
-            return
-        process = Process(
-            *(sys.executable, "-m", "bot.cli", *arguments),
-            environment=self.settings,
-            log=self._folder / "new_command.log",
-        )
-        with process:
-            assert process.ended() == 0, process.log
-
-    def _until(self, look: Callable[[], Any], what: str) -> Any:
+    def until(self, look: Callable[[], Any], what: str) -> Any:
         def look_closer() -> Any:
-            for process in self._processes:
+            for process in self._running:
                 assert process.alive, f"{process.name} ended: {process.log[-3000:]}"
             return look()
 
-        return until(look_closer, what, PATIENCE_SECONDS)
+        return wait_until(look_closer, what, PATIENCE_SECONDS)
 
     def job(self, asked: str) -> tuple[str, str, str]:
         """Id, state and worker of what this interaction asked for."""
@@ -92,22 +91,30 @@ class Club:
         return (str(row[0]), row[1], row[2]) if row else ("", "", "")
 
     def becomes(self, asked: str, state: str) -> None:
-        self._until(lambda: self.job(asked)[1] == state, f"{asked} is {state}")
+        self.until(lambda: self.job(asked)[1] == state, f"{asked} is {state}")
 
     def messages(self, asked: str) -> list[Seen]:
         return [m for m in self.discord.seen() if m["interaction_id"] == asked]
 
+    def with_button(self, asked: str, action: str) -> Seen:
+        """Its message, once it has this button."""
+
+        def found() -> list[Seen]:
+            return [m for m in self.messages(asked) if action in " ".join(m["custom_ids"])]
+
+        return self.until(found, f"{asked} has {action}")[0]
+
     def shows(self, *asked: str) -> None:
         """Each in one message, with its picture."""
         for one in asked:
-            found: list[Seen] = self._until(
+            found: list[Seen] = self.until(
                 lambda one=one: [m for m in self.messages(one) if m["files"]],
                 f"{one} is shown: {self.job(one)}",
             )
             assert len(found) == len(self.messages(one)) == 1
 
     def close(self) -> None:
-        for process in self._processes:
+        for process in self._running:
             process.kill()
         self.database.close()
 
@@ -126,32 +133,39 @@ def club(
         assert discord.status()["violations"] == []
 
 
+@pytest.mark.parametrize("command", ["worker", "discord", "slack"])
+def test_who_is_started_too_early_says_what_to_run(club: Club, command: str) -> None:
+    with club.easel(command) as process:
+        assert process.ended() == 2, process.log
+    assert "`easel migrate`" in process.log
+    assert "Traceback" not in process.log
+    assert migrate.current(club.database) == "0003"
+
+
 LONG = "a red apple --steps 50 --count 2"
 
 
 def test_old_and_new_serve_one_database(club: Club) -> None:
     discord = club.discord
-    old_bot, old_worker = club.bot(old=True), club.worker(old=True)
+    old_bot, old_worker = club.start("discord", old=True), club.start("worker", old=True)
 
     # The upgrade, in the middle of a picture; then all that the old release does.
     first = discord.imagine(LONG)
     club.becomes(first, "running")
     assert migrate.current(club.database) == "0003"
-    club.easel("migrate", old=False)
+    club.runs("migrate")
     assert migrate.current(club.database) == migrate.newest()
     second = discord.imagine("a red apple", user=PERSON + 1)
     club.shows(first, second)
     endless = discord.imagine("a red apple --steps 50 --count 4", user=PERSON + 2)
-    club.becomes(endless, "running")
-    [card] = club.messages(endless)
-    discord.press(card, "cancel", user=PERSON + 2)
+    discord.press(club.with_button(endless, ":cancel:"), "cancel", user=PERSON + 2)
     club.becomes(endless, "cancelled")
-    club.easel("review", "remove", club.job(second)[0], old=True)
-    club._until(lambda: not club.messages(second), "it is taken down")
+    club.runs("review", "remove", club.job(second)[0], old=True)
+    club.until(lambda: not club.messages(second), "it is taken down")
 
     # What the new chat client accepts, the old worker draws; also what was held and let pass.
     club.stop(old_bot)
-    new_bot = club.bot(old=False)
+    new_bot = club.start("discord")
     third = discord.imagine("a red apple", user=PERSON + 3)
     club.shows(third)
     held = discord.imagine("a swastika on a hindu temple", user=PERSON + 4)
@@ -162,8 +176,8 @@ def test_old_and_new_serve_one_database(club: Club) -> None:
 
     # What the old chat client accepts, the new worker draws.
     club.stop(old_worker, new_bot)
-    club.bot(old=True)
-    new_worker = club.worker(old=False)
+    club.start("discord", old=True)
+    new_worker = club.start("worker")
     fourth = discord.imagine("a red apple", user=PERSON + 5)
     club.shows(fourth)
     assert f":{new_worker.pid}" in club.job(fourth)[2]
