@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -27,6 +28,7 @@ from tests.upgrade.conftest import KINDS, ROWS, Left
 
 pytestmark = pytest.mark.timeout(300)
 Columns = dict[str, list[str]]
+Digest = dict[str, tuple[int, str]]
 BUSY_SECONDS = 5.0
 """How long who writes waits for SQLite before it gives up."""
 
@@ -41,7 +43,7 @@ def columns_of(database: Database) -> Columns:
     }
 
 
-def digest(database: Database, columns: Columns) -> dict[str, tuple[int, str]]:
+def digest(database: Database, columns: Columns) -> Digest:
     """Of each table how many rows it has, and a hash of all that stands in these columns. The same
     on every kind of database."""
     found = {}
@@ -60,6 +62,21 @@ def _plain(row: sa.Row[Any]) -> str:
         return repr(tuple(row))
     # PostgreSQL shows the words of a tsvector in quotes, and in their own order.
     return repr((*row[:-1], sorted(words.replace("'", "").split())))
+
+
+@pytest.fixture(scope="module")
+def saved(left: Callable[[str], Left]) -> Callable[[str], tuple[Columns, Digest]]:
+    """What the old release left on a kind of database, looked at once."""
+
+    @cache
+    def look(kind: str) -> tuple[Columns, Digest]:
+        database = Database(left(kind).url)
+        columns = columns_of(database)
+        found = columns, digest(database, columns)
+        database.close()  # Nobody may be connected to what is copied.
+        return found
+
+    return look
 
 
 def rows_of(database: Database, query: str) -> list[Any]:
@@ -128,13 +145,13 @@ def check_new_columns(database: Database) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_row_stays_as_it_was(
     left: Callable[[str], Left],
+    saved: Callable[[str], tuple[Columns, Digest]],
     new_database: Callable[..., str],
     opened: Callable[[str], Database],
     kind: str,
 ) -> None:
     database = opened(new_database(kind, left(kind).url))
-    columns = columns_of(database)
-    before = digest(database, columns)
+    columns, before = saved(kind)
     assert migrate.current(database) == "0003"
     assert sum(rows for rows, _ in before.values()) >= ROWS
     began = time.perf_counter()
@@ -163,23 +180,23 @@ def test_every_row_stays_as_it_was(
 )
 def test_a_backup_of_it_is_restored(
     left: Callable[[str], Left],
+    saved: Callable[[str], tuple[Columns, Digest]],
     new_database: Callable[..., str],
     opened: Callable[[str], Database],
     tmp_path: Path,
     source: str,
     kind: str,
 ) -> None:
-    old = left(source)
-    saved, database = opened(old.url), opened(new_database(kind))
-    columns = {name: names for name, names in columns_of(saved).items() if name != SIGNS_OF_LIFE}
+    old, database = left(source), opened(new_database(kind))
+    columns, before = saved(source)
+    columns = {name: names for name, names in columns.items() if name != SIGNS_OF_LIFE}
+    expected = {name: before[name] for name in columns}
     blobs = Blobs(f"file://{tmp_path}/blobs")
     began = time.perf_counter()
     report = restore.restore(old.backup, database, blobs)
     print(f"{source} → {kind}: {report.rows} rows restored in {time.perf_counter() - began:.1f} s")
-    expected = digest(saved, columns)
     assert digest(database, columns) == expected
     assert report.rows == sum(rows for rows, _ in expected.values())
-    saved.close()  # Nobody may be connected to what is copied.
     assert migrate.current(database) == migrate.newest()
     check_new_columns(database)
     everything = {(blob.sha256, blob.kept_apart) for blob in blobs.all()}
