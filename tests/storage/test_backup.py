@@ -1,4 +1,5 @@
-"""Backup and restore, on SQLite, on PostgreSQL, and from one to the other."""
+"""Backup and restore, on SQLite, on PostgreSQL, and from one to the other. A backup of an older
+Easel is restored in `tests/upgrade`."""
 
 import gzip
 import hashlib
@@ -397,21 +398,3 @@ def test_a_backup_does_not_overwrite(tmp_path: Path, clock: FakeClock, open_data
     with pytest.raises(FileExistsError):
         backup.backup(database, pictures, tmp_path / "easel.tar")
     assert (tmp_path / "easel.tar").read_text() == "mine"
-
-
-def test_a_backup_of_an_older_schema_is_brought_up_to_date(
-    tmp_path: Path, clock: FakeClock, open_database: Open, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """As an Easel of the first schema would have written it: without later tables."""
-    database, pictures = open_database("old"), blobs_in(tmp_path / "old")
-    fill(database, pictures, clock)
-    with monkeypatch.context() as patch:
-        patch.setattr(backup, "TABLES", [t for t in backup.TABLES if t.name != "search"])
-        patch.setattr(migrate, "revision", lambda _: "0001")
-        patch.setattr(migrate, "newest", lambda: "0001")
-        backup.backup(database, pictures, tmp_path / "easel.tar")
-    new = open_database("new")
-    restore.restore(tmp_path / "easel.tar", new, blobs_in(tmp_path / "new"))
-    assert migrate.current(new) == migrate.newest()
-    with new.read() as session:
-        assert [e.user_id for e in log.page(session, search="alice")] == ["alice"]
