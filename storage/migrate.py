@@ -1,6 +1,6 @@
 """Bring a database to the newest schema; safe to call at every start."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -11,11 +11,14 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
+from sqlalchemy.exc import OperationalError
 
 from storage.database import Database
 
 LOCK_TIMEOUT_MS = 5_000
 STATEMENT_TIMEOUT_MS = 600_000
+TRY_MS = 100
+"""Well below PostgreSQL's `deadlock_timeout` (1 s by default), and what others wait at most."""
 
 
 def _config(connection: Connection | None = None) -> Config:
@@ -77,8 +80,27 @@ def _one_further(database: Database, found: str | None) -> None:
             connection.execute(text("select pg_advisory_xact_lock(hashtext('easel-migrate'))"))
             connection.execute(text(f"set local lock_timeout = {LOCK_TIMEOUT_MS}"))
         if revision(connection) == found:  # Who waited may find that it has been done.
+            _lock(connection, getattr(script.module, "LOCKED", ()))
             # At once, so that nobody takes a new database for an old one.
             run(connection, "+1" if found else "head")
+
+
+def _lock(connection: Connection, tables: Sequence[str]) -> None:
+    """All of them or none: who works in one and comes to another must not wait for us while we wait
+    for them, or PostgreSQL ends one of the two. SQLite has one lock for all."""
+    if not tables or connection.dialect.name == "sqlite":
+        return
+    give_up = monotonic() + LOCK_TIMEOUT_MS / 1000
+    connection.execute(text(f"set local lock_timeout = {min(TRY_MS, LOCK_TIMEOUT_MS)}"))
+    while True:
+        try:
+            with connection.begin_nested():
+                connection.execute(text(f"lock table {', '.join(tables)}"))
+            return
+        except OperationalError:
+            if monotonic() > give_up:
+                raise
+        sleep(TRY_MS / 1000)
 
 
 @contextmanager

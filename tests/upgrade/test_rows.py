@@ -8,6 +8,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -331,3 +332,32 @@ def test_no_row_is_locked_while_many_are_filled(
     migrate.upgrade(upgrading)
     assert len(looks) > 8
     assert set(looks) == {"0004"}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_crash_in_between_and_two_at_once(
+    left: Callable[[str], Left],
+    new_database: Callable[..., str],
+    opened: Callable[[str], Database],
+    monkeypatch: pytest.MonkeyPatch,
+    kind: str,
+) -> None:
+    """What has been filled is not filled again, and no ban is carried twice."""
+    url = new_database(kind, left(kind).url)
+    parts: list[float] = []
+
+    def dies(pause: float) -> None:
+        parts.append(pause)
+        if len(parts) == 3:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(migrate, "sleep", dies)
+        with pytest.raises(KeyboardInterrupt):
+            migrate.upgrade(opened(url))
+    assert migrate.current(opened(url)) == "0004"
+    databases = [opened(url) for _ in range(2)]
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(migrate.upgrade, databases))
+    assert migrate.current(databases[0]) == migrate.newest()
+    check_new_columns(databases[0])
