@@ -19,11 +19,12 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy import text
 
-from storage import log, migrate, restore
+from storage import accounts, log, migrate, restore
 from storage.backup import SIGNS_OF_LIFE
 from storage.blobs import Blobs
 from storage.database import Database
-from storage.tables import Base
+from storage.domain import Account, Platform
+from storage.tables import Base, RequestRow, ReviewRow, UsageRow
 from tests.servers import needs_postgres
 from tests.upgrade.conftest import KINDS, ROWS, Left
 
@@ -218,7 +219,7 @@ prompt_labels, model, width, height, steps, guidance_scale, seed, count, strengt
 select :request, :event, '', platform, enterprise_id, workspace_id, channel_id, thread_id, user_id,
 locale, age_restricted, upload_limit_bytes, private, prompt, negative_prompt, prompt_labels, model,
 width, height, steps, guidance_scale, seed, count, strength, created_at
-from requests where event_key like 'slack:%' and user_id = 'U0G042' limit 1
+from requests where platform = 'slack' and user_id = 'U0G042' limit 1
 """
 OLD_JOB = """
 insert into jobs (id, request_id, model, state, attempt, released, worker, cancel_requested, phase,
@@ -229,8 +230,8 @@ rung_at from jobs limit 1
 OLD_USAGE = """
 insert into usage (job_id, platform, workspace_id, user_id, day, pictures, device_seconds,
 queue_seconds, created_at)
-select :job, platform, workspace_id, user_id, day, pictures, device_seconds, queue_seconds,
-created_at from usage where platform = 'slack' limit 1
+select :job, platform, workspace_id, user_id, day, 77, device_seconds, queue_seconds,
+created_at from usage where platform = 'slack' and user_id = 'U0G042' limit 1
 """
 OLD_REVIEW = """
 insert into reviews (id, job_id, kind, picture_sha256, opened_at, opened_by, decided_by)
@@ -302,8 +303,17 @@ def test_who_writes_meanwhile_goes_on(
     assert len(during) > 3
     assert max(during) < BUSY_SECONDS
     database = opened(url)
-    new = "from requests where event_key like 'slack:busy:%'"
-    assert rows_of(database, f"select count(*) {new}") == [(len(busy.waits),)]
+    with database.read() as session:
+        writer = Account(platform=Platform.SLACK, tenant="E0GRID", user_id="U0G042")
+        friend = Account(platform=Platform.SLACK, tenant="E0GRID", user_id="U0BUSY")
+        busily = RequestRow.event_key.like("slack:busy:%")
+        for row, whose in (
+            (RequestRow, (accounts.asked(writer), busily)),
+            (UsageRow, (accounts.used(writer), UsageRow.pictures == 77)),
+            (ReviewRow, (accounts.reported(friend),)),
+        ):
+            found = session.scalar(sa.select(sa.func.count()).select_from(row).where(*whose))
+            assert found == len(busy.waits), row
 
 
 @pytest.mark.parametrize("kind", KINDS)
