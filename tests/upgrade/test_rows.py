@@ -3,67 +3,37 @@ filled, and who works there meanwhile is not kept waiting."""
 
 from __future__ import annotations
 
-import hashlib
-import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import Any
-from uuid import uuid4
 
 import pytest
 import sqlalchemy as sa
 from sqlalchemy import text
 
-from storage import accounts, log, migrate, restore
+from storage import accounts, migrate, restore
 from storage.backup import SIGNS_OF_LIFE
 from storage.blobs import Blobs
 from storage.database import Database
 from storage.domain import Account, Platform
-from storage.tables import Base, RequestRow, ReviewRow, UsageRow
+from storage.tables import RequestRow, ReviewRow, UsageRow
 from tests.servers import needs_postgres
+from tests.upgrade.busy import Busy
 from tests.upgrade.conftest import KINDS, ROWS, Left
+from tests.upgrade.rows import (
+    Columns,
+    Digest,
+    check_log,
+    check_new_columns,
+    columns_of,
+    digest,
+)
 
 pytestmark = pytest.mark.timeout(300)
-Columns = dict[str, list[str]]
-Digest = dict[str, tuple[int, str]]
 BUSY_SECONDS = 5.0
 """How long who writes waits for SQLite before it gives up."""
-
-
-def columns_of(database: Database) -> Columns:
-    """Tables as they are, and their columns; without what an index keeps for itself."""
-    found = sa.inspect(database.engine)
-    return {
-        name: sorted(column["name"] for column in found.get_columns(name))
-        for name in found.get_table_names()
-        if not name.startswith("search_words") and name != "alembic_version"
-    }
-
-
-def digest(database: Database, columns: Columns) -> Digest:
-    """Of each table how many rows it has, and a hash of all that stands in these columns. The same
-    on every kind of database."""
-    found = {}
-    with database.engine.connect() as connection:
-        for name, names in columns.items():
-            table = Base.metadata.tables[name]
-            query = sa.select(*(table.c[column] for column in names))
-            rows = sorted(map(_plain, connection.execute(query)))
-            found[name] = (len(rows), hashlib.sha256("\n".join(rows).encode()).hexdigest())
-    return found
-
-
-def _plain(row: sa.Row[Any]) -> str:
-    words = row._mapping.get("words")
-    if words is None:
-        return repr(tuple(row))
-    # PostgreSQL shows the words of a tsvector in quotes, and in their own order.
-    return repr((*row[:-1], sorted(words.replace("'", "").split())))
 
 
 @pytest.fixture(scope="module")
@@ -81,11 +51,6 @@ def saved(left: Callable[[str], Left]) -> Callable[[str], tuple[Columns, Digest]
     return look
 
 
-def rows_of(database: Database, query: str) -> list[Any]:
-    with database.engine.connect() as connection:
-        return [tuple(row) for row in connection.execute(text(query))]
-
-
 @pytest.fixture
 def opened() -> Iterator[Callable[[str], Database]]:
     databases: list[Database] = []
@@ -97,60 +62,6 @@ def opened() -> Iterator[Callable[[str], Database]]:
     yield open_one
     for database in databases:
         database.close()
-
-
-def check_new_columns(database: Database) -> None:
-    """As 0005 says, from what the rows say themselves."""
-    requests = rows_of(
-        database,
-        "select r.tenant, r.platform, r.enterprise_id, r.workspace_id, r.forget_at, j.allowed"
-        " from requests r join jobs j on j.request_id = r.id",
-    )
-    for tenant, platform, enterprise, workspace, forget_at, allowed in requests:
-        assert tenant == ((enterprise or workspace) if platform == "slack" else "")
-        assert (forget_at, bool(allowed)) == (None, False)
-    tenants = Counter(row[0] for row in requests)
-    assert set(tenants) == {"", "E0GRID", "T0SOLO", "T0OTHER"}
-    wrong = "select count(*) from {0} t join jobs j on j.id = t.job_id join requests r on"
-    wrong += " r.id = j.request_id where t.{1} <> r.tenant"
-    assert rows_of(database, wrong.format("usage", "tenant")) == [(0,)]
-    assert rows_of(
-        database, wrong.format("reviews", "opened_tenant") + " and t.opened_by <> ''"
-    ) == [(0,)]
-    assert set(rows_of(database, "select distinct opened_by, opened_tenant from reviews")) == {
-        *(("", ""), ("U0FRIEND", ""), ("U0FRIEND", "T0SOLO"), ("U0FRIEND", "T0OTHER")),
-    }
-    assert set(rows_of(database, "select distinct platform, application from deliveries")) == {
-        *(("discord", "4242"), ("slack", ""), ("terminal", "")),
-    }
-    sanctions = rows_of(
-        database,
-        "select platform, user_id, tenant, workspace_id, kind, decided_by, ended_at from sanctions",
-    )
-    everywhere = ("", "ban", "mod", None)
-    assert sorted(sanctions, key=str) == sorted(
-        [
-            ("discord", "900000000000000003", "", *everywhere),
-            ("discord", "4999", "", *everywhere),
-            ("slack", "U0S005", "T0SOLO", *everywhere),
-            ("slack", "U0S195", "T0SOLO", *everywhere),
-            ("slack", "U0S195", "T0OTHER", *everywhere),
-            ("slack", "U0G007", "E0GRID", *everywhere),
-            ("slack", "U0NOBODY", None, *everywhere),
-        ],
-        key=str,
-    )
-    assert rows_of(database, "select count(*) from bans where not carried") == [(0,)]
-    assert rows_of(database, "select count(*) from inbox") == [(0,)]
-
-
-def check_log(database: Database) -> None:
-    """Who looks finds it all, by words too."""
-    with database.read() as session:
-        held = log.page(session, search="swastika hindu", limit=1000)
-        assert len(held) > 100
-        assert {entry.place.workspace_id for entry in held} == {"T0OTHER"}
-        assert len(log.page(session, unfinished=True)) == 7
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -210,79 +121,6 @@ def test_a_backup_of_it_is_restored(
     everything = {(blob.sha256, blob.kept_apart) for blob in blobs.all()}
     assert len(everything) == report.pictures > 10
     assert everything <= {(blob.sha256, blob.kept_apart) for blob in old.blobs.all()}
-
-
-OLD_REQUEST = """
-insert into requests (id, event_key, press, platform, enterprise_id, workspace_id, channel_id,
-thread_id, user_id, locale, age_restricted, upload_limit_bytes, private, prompt, negative_prompt,
-prompt_labels, model, width, height, steps, guidance_scale, seed, count, strength, created_at)
-select :request, :event, '', platform, enterprise_id, workspace_id, channel_id, thread_id, user_id,
-locale, age_restricted, upload_limit_bytes, private, prompt, negative_prompt, prompt_labels, model,
-width, height, steps, guidance_scale, seed, count, strength, created_at
-from requests where platform = 'slack' and user_id = 'U0G042' limit 1
-"""
-OLD_JOB = """
-insert into jobs (id, request_id, model, state, attempt, released, worker, cancel_requested, phase,
-step, step_count, model_revision, queue_seconds, device_seconds, created_at, rung_at)
-select :job, :request, model, 'waiting', 0, 0, '', cancel_requested, '', 0, 0, '', 0, 0, created_at,
-rung_at from jobs limit 1
-"""
-OLD_USAGE = """
-insert into usage (job_id, platform, workspace_id, user_id, day, pictures, device_seconds,
-queue_seconds, created_at)
-select :job, platform, workspace_id, user_id, day, 77, device_seconds, queue_seconds,
-created_at from usage where platform = 'slack' and user_id = 'U0G042' limit 1
-"""
-OLD_REVIEW = """
-insert into reviews (id, job_id, kind, picture_sha256, opened_at, opened_by, decided_by)
-select :request, :job, 'report', '', created_at, 'U0BUSY', '' from jobs limit 1
-"""
-OLD_BEAT = "update deliveries set desired_revision = desired_revision + 1 where job_id = (\
-select job_id from deliveries where platform = 'discord' order by job_id {} limit 1)"
-
-
-class Busy:
-    """Somebody who writes all the time as the old release does: each time a request and what
-    becomes of it, and a beat of a job whose card is being filled."""
-
-    def __init__(self, database: Database) -> None:
-        self._database, self._over = database, threading.Event()
-        self.waits: list[float] = []
-        self.failed: Exception | None = None
-
-    def wait(self) -> None:
-        """Until this has been done twice more."""
-        until = len(self.waits) + 2
-        while len(self.waits) < until and self.failed is None:
-            time.sleep(0.01)
-
-    def _work(self) -> None:
-        while not self._over.is_set():
-            request, job = uuid4(), uuid4()
-            ids = {"request": request.hex, "job": job.hex, "event": f"slack:busy:{request}"}
-            began = time.perf_counter()
-            try:
-                with self._database.write() as session:
-                    for statement in (OLD_REQUEST, OLD_JOB, OLD_USAGE, OLD_REVIEW):
-                        session.execute(text(statement), ids)
-                    for order in ("asc", "desc"):
-                        session.execute(text(OLD_BEAT.format(order)))
-            except Exception as error:
-                self.failed = error
-                return
-            self.waits.append(time.perf_counter() - began)
-
-    @contextmanager
-    def working(self) -> Iterator[None]:
-        thread = threading.Thread(target=self._work)
-        thread.start()
-        try:
-            self.wait()
-            yield
-            self.wait()
-        finally:
-            self._over.set()
-            thread.join()
 
 
 @pytest.mark.parametrize("kind", KINDS)
