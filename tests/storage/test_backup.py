@@ -1,4 +1,5 @@
-"""Backup and restore, on SQLite, on PostgreSQL, and from one to the other."""
+"""Backup and restore, on SQLite, on PostgreSQL, and from one to the other. A backup of an older
+Easel is restored in `tests/upgrade`."""
 
 import gzip
 import hashlib
