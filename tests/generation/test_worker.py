@@ -21,11 +21,11 @@ from storage import jobs, log, migrate, usage
 from storage.blobs import open_blobs
 from storage.catalog import load_catalog
 from storage.database import connect
-from storage.domain import Decision, JobState, Platform, Reference, ReferenceUse, StepReport
+from storage.domain import Decision, JobState, Reference, ReferenceUse, StepReport
 from storage.domain.job import Phase
 from storage.tables import JobRow, RequestRow
 from tests.conftest import make_settings
-from tests.fakes.nouns import FakeClock, a_request, recorded
+from tests.fakes.nouns import FakeClock, a_request, account, recorded
 
 PATIENCE_SECONDS = 30.0
 HOLD, BLOCK = 0.7, 0.97
@@ -217,7 +217,7 @@ def test_who_cancels_pays_for_what_was_drawn(studio: Studio, leaving: bool) -> N
     assert studio.all_done()
     assert studio.states([job]) == [JobState.CANCELLED]
     with studio.database.read() as session:
-        [spent] = usage.recent(session, Platform.DISCORD, "alice", 1)
+        [spent] = usage.recent(session, account(), 1)
     assert (spent.pictures, spent.device_seconds) == (1, 9.0)
 
 
@@ -229,7 +229,7 @@ def test_what_failed_keeps_the_time_that_it_took(studio: Studio) -> None:
     future.set_exception(MemoryError())
     assert studio.all_done()
     with studio.database.read() as session:
-        [spent] = usage.recent(session, Platform.DISCORD, "alice", 1)
+        [spent] = usage.recent(session, account(), 1)
     assert (spent.pictures, spent.device_seconds) == (0, 9.0)
 
 
