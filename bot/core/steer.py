@@ -131,10 +131,11 @@ class Target:
 def target(about: str) -> Target:
     """Of `RawCommand.about`: a job, or a job and the index of one of its pictures."""
     job, _, picture = about.partition(":")
-    job_id = UUID(int=0)
-    with suppress(ValueError):
+    job_id, index = UUID(int=0), 0
+    with suppress(ValueError):  # Whatever somebody sends in place of ours is about nothing.
         job_id = UUID(job)
-    return Target(job_id=job_id, picture=int(picture) if picture.isdecimal() else 0)
+        index = int(picture or 0)
+    return Target(job_id=job_id, picture=index)
 
 
 def edited(raw: RawCommand, entry: LogEntry) -> RawCommand:
