@@ -33,36 +33,50 @@ def position(session: Session, job_id: UUID) -> int:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Waiting:
-    """A waiting job, and what its card said of the queue when somebody looked last."""
+class Unfinished:
+    """A job that waits or runs, and what its card said of the queue when somebody looked last."""
 
     job_id: UUID
     model: str
+    waiting: bool
     position: int
     """As `position` gives it."""
     created_at: datetime
+    token_expires_at: datetime | None
+    """When the message can be edited in this way no more (Discord)."""
     said: str
 
 
-def waiting(session: Session, platform: str) -> list[Waiting]:
-    """The waiting jobs whose cards this platform's deliverer shows."""
+def unfinished(session: Session, platform: str, application: str = "") -> list[Unfinished]:
+    """The jobs whose cards this platform's deliverer shows as this application."""
     place = func.rank().over(partition_by=JobRow.model, order_by=JobRow.created_at)
-    unfinished = (
+    open_jobs = (
         select(JobRow.id, JobRow.model, JobRow.state, JobRow.created_at, place.label("position"))
         .where(is_open())
         .subquery()
     )
-    job = unfinished.c
+    job, expires_at = open_jobs.c, DeliveryRow.address["token_expires_at"].as_string()
     rows = session.execute(
-        select(job.id, job.model, job.position, job.created_at, DeliveryRow.shown_waiting)
+        select(
+            *(job.id, job.model, job.state, job.position, job.created_at),
+            *(expires_at, DeliveryRow.shown_waiting),
+        )
         .join(DeliveryRow, DeliveryRow.job_id == job.id)
         .where(
-            job.state == JobState.WAITING,
             DeliveryRow.platform == platform,
+            DeliveryRow.application.in_(("", application)),
             DeliveryRow.gone.is_(None),
         )
     )
     return [
-        Waiting(job_id=id_, model=model, position=number, created_at=at, said=said)
-        for id_, model, number, at, said in rows
+        Unfinished(
+            job_id=id_,
+            model=model,
+            waiting=state == JobState.WAITING,
+            position=number,
+            created_at=at,
+            token_expires_at=datetime.fromisoformat(expires) if expires else None,
+            said=said,
+        )
+        for id_, model, state, number, at, expires, said in rows
     ]

@@ -7,8 +7,8 @@ from datetime import datetime
 from sqlalchemy.orm import Session
 
 from bot.core.present import queue_view
-from bot.i18n import format_duration, say
-from storage import deliveries, log, places, standing, usage
+from bot.i18n import format_duration, mark, say
+from storage import log, places, standing, troubles, usage
 from storage.domain import JobState, Platform
 from storage.log import LogEntry
 from storage.settings import Settings
@@ -26,16 +26,16 @@ class QueuedRequest:
 
     @property
     def stranded(self) -> bool:
-        """Finished and private, but it could not be sent."""
+        """Finished, but it could not be shown."""
         return self.entry.state.finished
 
 
 def queue(
     session: Session, platform: Platform, user_id: str, locale: str, now: datetime
 ) -> Sequence[QueuedRequest]:
-    """What waits and runs, oldest first; then results that could not be sent."""
+    """What waits and runs, oldest first; then results that could not be shown."""
     open_entries = log.page(session, user=(platform, user_id), unfinished=True, limit=LISTED)
-    jobs = deliveries.stranded(session, platform, user_id, LISTED - len(open_entries))
+    jobs = troubles.stranded(session, platform, user_id, LISTED - len(open_entries))
     stranded = [entry for job in jobs if (entry := log.entry(session, job))]
     return [
         QueuedRequest(entry=entry, state=_state(session, entry, locale, now))
@@ -43,9 +43,15 @@ def queue(
     ]
 
 
+_UNSHOWN = {
+    True: mark("Finished, but I could not send it to you."),
+    False: mark("Finished, but I can't show it where you asked for it."),
+}
+
+
 def _state(session: Session, entry: LogEntry, locale: str, now: datetime) -> str:
     if entry.state.finished:
-        return say(locale, "Finished, but I could not send it to you.")
+        return say(locale, _UNSHOWN[entry.request.private])
     if entry.state is JobState.RUNNING:
         return say(locale, "Being drawn.")
     view = queue_view(session, entry, now)

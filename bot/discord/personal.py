@@ -73,7 +73,7 @@ async def drop(press: Press) -> None:
 
 @on("fetch")
 async def fetch(press: Press) -> None:
-    """A private result that could not be sent: show it here instead."""
+    """A result that could not be shown: show it here instead."""
     interaction, line = press.interaction, press.interaction.client.line
     address = await acknowledge(interaction, private=True)
     if address is None:

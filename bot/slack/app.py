@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import structlog
@@ -55,6 +56,7 @@ class Easel(AsyncApp):
             **given,
         )
         self.workspaces = Workspaces(settings, installations)
+        self.use(self._hear_whose)
         self.error(_failed)
         commands.register(self)
         modals.register(self)
@@ -63,6 +65,12 @@ class Easel(AsyncApp):
         events.register(self)
         if installations:
             self.enable_token_revocation_listeners()
+
+    async def _hear_whose(
+        self, body: Mapping[str, Any], next: Callable[[], Awaitable[None]]
+    ) -> None:
+        self.workspaces.heard(str(body.get("api_app_id") or ""))
+        await next()
 
 
 def create_app(settings: Settings, line: Line | None = None) -> Easel:

@@ -75,3 +75,6 @@ class Delivery:
     created_at: datetime
     lease_until: datetime | None
     """Of the lease that it was taken with: the fence of what is written about it."""
+    trouble: str = ""
+    """The code with which the platform refused the last try; empty when it did not."""
+    trouble_since: datetime | None = None
