@@ -111,7 +111,10 @@ class Sent:
             except SlackApiError as error:
                 refused.append(error)
         refused += await self._delete_files()
-        if refused:
+        # A channel that is deleted, or a private one that we are in no more: nothing there can be
+        # reached, and without its files it shows no picture.
+        unreachable = all(error_code(error) == "channel_not_found" for error in refused)
+        if refused and (self._files or not unreachable):
             await self._remember()
             raise refused[0]
         # Nothing is left that the address is good for, and it may name a person.
