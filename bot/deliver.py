@@ -175,12 +175,9 @@ class Deliverer:
     async def _nobody(self, delivery: Delivery, code: str) -> None:
         """Nobody is there, so nothing is drawn for them any more."""
         now = self._line.database.clock()
-
-        def end(session: Session) -> None:
-            if deliveries.give_up(session, delivery, code or "gone"):
-                jobs.cancel(session, delivery.job_id, now)
-
-        await self._line.write(end)
+        # In two transactions: who finishes a job locks it before its message.
+        if await self._line.write(lambda s: deliveries.give_up(s, delivery, code or "gone")):
+            await self._line.write(lambda s: jobs.cancel(s, delivery.job_id, now))
 
     async def _tell(self, delivery: Delivery, code: str) -> None:
         """Who asked hears that the card cannot be where it should; `/queue` has it."""
