@@ -19,6 +19,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from bot.core.line import Line
+from bot.core.mine import unshown
 from bot.core.names import hint
 from bot.core.present import (
     QueueView,
@@ -27,7 +28,6 @@ from bot.core.present import (
     queue_view,
     served_models,
     taken_down,
-    unshown,
 )
 from bot.i18n import say
 from bot.showing import NOTICE, Defect, Doubtful, Gone, Operators, Refusal, RetryLater, Show, Told
@@ -203,7 +203,9 @@ class Deliverer:
             kept = delivery.removed and isinstance(refusal, Operators)
             first, longest = TAKE_DOWN_WAITS if kept else _WAITS[type(refusal)]
             seconds = min(longest, first * 2.0 ** min(delivery.tries, 20))
-        trouble = "" if isinstance(refusal, RetryLater) else refusal.code
+        # What keeps a picture up is always told.
+        silent = isinstance(refusal, RetryLater) and not (failed and delivery.removed)
+        trouble = "" if silent else refusal.code
         await self._line.write(
             lambda s: deliveries.retry(
                 s,
@@ -242,10 +244,10 @@ class Deliverer:
             return ""
         try:
             words = hint(entry.request, self._line.catalog)
+            return say(entry.locale, words.text, **words.values) if words else ""
         except Exception as error:
             logger.error("deliver.hint", job=str(entry.job_id), error=type(error).__name__)
             return ""
-        return say(entry.locale, words.text, **words.values) if words else ""
 
     async def _read(self, picture: CardPicture) -> bytes:
         return await asyncio.to_thread(self._line.blobs.get, picture.sha256)

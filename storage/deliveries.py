@@ -148,6 +148,7 @@ def _delivery(row: DeliveryRow | Row[*tuple[Any, ...]]) -> Delivery:
     return Delivery(
         job_id=row.job_id,
         platform=Platform(row.platform),
+        application=row.application,
         address=dict(row.address),
         desired_revision=row.desired_revision,
         shown_revision=row.shown_revision,
@@ -233,7 +234,7 @@ def retry(
         metrics.after_commit(session, metrics.DELIVERY_RETRIES.labels(row.platform).inc)
 
 
-def ahead(session: Session, delivery: Delivery, now: datetime, application: str = "") -> int:
+def ahead(session: Session, delivery: Delivery, now: datetime) -> int:
     """How many messages that were asked for earlier are to be posted first in the same place: those
     that somebody is at, and those whose time comes soon and that nobody has tried to post yet."""
     place = [
@@ -246,7 +247,7 @@ def ahead(session: Session, delivery: Delivery, now: datetime, application: str 
         .select_from(DeliveryRow)
         .where(
             DeliveryRow.platform == delivery.platform,
-            DeliveryRow.application.in_(("", application)),
+            DeliveryRow.application.in_(("", delivery.application)),
             DeliveryRow.shown_revision < DeliveryRow.desired_revision,
             DeliveryRow.gone.is_(None),
             DeliveryRow.message_id == "",

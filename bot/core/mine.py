@@ -6,10 +6,10 @@ from datetime import datetime
 
 from sqlalchemy.orm import Session
 
-from bot.core.present import queue_view
+from bot.core.present import present, queue_view
 from bot.i18n import format_duration, mark, say
 from storage import log, places, standing, troubles, usage
-from storage.domain import JobState, Platform
+from storage.domain import Complaint, JobState, Platform
 from storage.log import LogEntry
 from storage.settings import Settings
 
@@ -60,6 +60,24 @@ def _state(session: Session, entry: LogEntry, locale: str, now: datetime) -> str
         return text
     duration = format_duration(locale, view.estimate_seconds)
     return f"{text} {say(locale, 'About {duration} to go.', duration=duration)}"
+
+
+def unshown(entry: LogEntry) -> Complaint:
+    """What who asked is told in private where the card itself cannot be shown."""
+    if not entry.state.finished:
+        return Complaint(
+            text="I can't show your picture where you asked for it. Once it is drawn, `/queue` "
+            "has it."
+        )
+    if entry.state is JobState.MADE:
+        return Complaint(
+            text="I can't show your picture where you asked for it. It is drawn: `/queue` has it."
+        )
+    card = present(entry, None)
+    return Complaint(
+        text="I can't answer where you asked for a picture. What became of it: {words}",
+        values={"words": " ".join(f"{card.title} {card.text}".split())},
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

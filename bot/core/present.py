@@ -13,7 +13,6 @@ from storage.domain import (
     Button,
     Card,
     CardPicture,
-    Complaint,
     Decision,
     JobState,
     Subject,
@@ -65,24 +64,6 @@ def present(entry: LogEntry, view: QueueView | None, hint: str = "") -> Card:
 def taken_down(job_id: UUID) -> Card:
     """Of a message that has to go."""
     return Card(job_id=job_id, tone=Tone.DONE, title="", text="", removed=True)
-
-
-def unshown(entry: LogEntry) -> Complaint:
-    """What who asked is told in private where the card itself cannot be shown."""
-    if not entry.state.finished:
-        return Complaint(
-            text="I can't show your picture where you asked for it. Once it is drawn, `/queue` "
-            "has it."
-        )
-    if entry.state is JobState.MADE:
-        return Complaint(
-            text="I can't show your picture where you asked for it. It is drawn: `/queue` has it."
-        )
-    card = present(entry, None)
-    return Complaint(
-        text="I can't answer where you asked for a picture. What became of it: {words}",
-        values={"words": " ".join(f"{card.title} {card.text}".split())},
-    )
 
 
 def _present(entry: LogEntry, view: QueueView | None, hint: str) -> Card:

@@ -42,7 +42,7 @@ REMEMBERED_SECONDS = 3600.0
 REMEMBERED_PEOPLE = 10_000
 
 
-LOOKS = ("auth.test", "users.info", "conversations.info")
+LOOKS = ("auth.test", "bots.info", "users.info", "conversations.info")
 """Methods that only ask, and may be asked again."""
 LOOKS_AGAIN = 4
 LOOK_AGAIN_SECONDS = 0.2
@@ -234,7 +234,7 @@ class Workspaces:
         answer = await client.auth_test()
         self.application = str(answer.get("app_id") or "")
         if not self.application:  # Slack names it for some kinds of tokens only.
-            with suppress(SlackApiError):
+            with suppress(SlackApiError, aiohttp.ClientError, OSError):
                 bot: dict[str, Any] = (await client.bots_info(bot=answer["bot_id"]))["bot"]
                 self.application = str(bot.get("app_id") or "")
 

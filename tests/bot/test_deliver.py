@@ -413,7 +413,13 @@ async def test_nobody_draws_for_nobody(office: Office, running: bool) -> None:
     assert running or entry.state is JobState.CANCELLED
 
 
-REFUSALS = [Doubtful("50013"), Told("50007"), Operators("401"), ValueError("a defect")]
+REFUSALS = [
+    Doubtful("50013"),
+    Told("50007"),
+    Operators("401"),
+    RetryLater(code="502"),
+    ValueError("a defect"),
+]
 
 
 @pytest.mark.parametrize("refusal", REFUSALS)

@@ -5,12 +5,10 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-import discord
 import pytest
 from simcord import InteractionResult
 
 from bot.discord.errors import DEAD_TOKEN, NOT_THERE, OPERATORS, SORTS
-from bot.showing import RetryLater
 from storage import deliveries, troubles
 from storage.domain import JobState
 from storage.tables import DeliveryRow
@@ -69,9 +67,8 @@ async def test_a_take_down_whatever_discord_answers(world: World, late: bool) ->
         assert said.response is not None, code
         assert row(world).gone is None, code
         assert row(world).address, code
-        if SORTS.get(code) is not RetryLater:
-            told = f"1 card cannot be taken down: Discord says {code or 400} since"
-            assert told in doctors_words(world), code
+        told = f"1 card cannot be taken down: Discord says {code or 400} since"
+        assert told in doctors_words(world), code
     await world.env.advance_time(3600)
     await world.deliver()
     assert said.response is None
@@ -331,7 +328,6 @@ async def test_what_the_operator_has_to_mend_is_tried_until_it_is(world: World) 
     assert said.response.embeds[0].title == "Waiting"
 
 
-def test_no_code_is_sorted_twice() -> None:
+def test_what_is_sorted_are_codes_of_discords() -> None:
     named = [c for c in SORTS if c not in codes()]
     assert named == []
-    assert discord.NotFound is not None
