@@ -74,6 +74,8 @@ class Message(Sent):
             self._address["uneditable"] = "1"
             await self._remember()
             raise RetryLater(0.0) from error
+        if self._old:
+            await self._remember()
         for ts in self._old:
             with suppress(SlackApiError):
                 await self._take_down(ts)
