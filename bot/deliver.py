@@ -229,7 +229,7 @@ class Deliverer:
                 entry = log.entry(session, delivery.job_id)
                 if entry is None:
                     raise Gone("forgotten")
-                waiting = entry.state is JobState.WAITING
+                waiting = entry.state is JobState.WAITING or entry.lost(now)
                 return entry, queue_view(session, entry, now) if waiting else None
 
         def make() -> Card:
@@ -260,7 +260,7 @@ class Deliverer:
 
         def look() -> list[tuple[UUID, str]]:
             with line.database.read() as session:
-                unfinished = queue.unfinished(session, platform, application)
+                unfinished = queue.unfinished(session, platform, now, application)
                 served = served_models(session, now)
             views = ((job, _of_unfinished(job, served, now)) for job in unfinished)
             return [(job.job_id, words) for job, words in views if words != job.said]

@@ -114,6 +114,7 @@ async def _serve(line: Any, bot: Any, preview: Any) -> None:
     loops = [
         asyncio.create_task(Deliverer(line, DiscordShow(bot), after_show=after_show).run()),
         asyncio.create_task(Reaper(line).run()),
+        asyncio.create_task(bot.inbox.run()),
         asyncio.create_task(_refresh(preview, changed)),
     ]
     closed = asyncio.create_task(preview.wait_closed())

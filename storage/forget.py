@@ -4,13 +4,23 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Select, delete, literal_column, or_, select, text, update
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    delete,
+    exists,
+    literal_column,
+    or_,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.orm import Session
 
-from storage import deliveries, forgotten
+from storage import accounts, deliveries, forgotten
 from storage.blobs import Blobs
 from storage.database import Database
-from storage.domain import JobState, Platform
+from storage.domain import Account, JobState
 from storage.tables import (
     BanRow,
     Base,
@@ -19,19 +29,20 @@ from storage.tables import (
     PictureRow,
     RequestRow,
     ReviewRow,
+    SanctionRow,
     SearchRow,
     UsageRow,
     VerdictRow,
 )
 
 
-def forget(database: Database, blobs: Blobs, platform: Platform, user_id: str) -> None:
+def forget(database: Database, blobs: Blobs, account: Account) -> None:
     """The whole act: noted for whoever restores a backup, rows emptied in one transaction, then
     the pixels deleted. Safe to repeat."""
     now = database.clock()
-    forgotten.add(blobs, platform, user_id, now)
+    forgotten.add(blobs, account, now)
     with database.write() as session:
-        hashes = forget_person(session, platform, user_id, now)
+        hashes = forget_person(session, account, now)
     delete_blobs(blobs, hashes)
     purge(database)
 
@@ -61,16 +72,15 @@ def _merge_search(database: Database) -> None:
         pages = MERGED_PAGES
 
 
-def forget_person(session: Session, platform: Platform, user_id: str, now: datetime) -> list[str]:
+def forget_person(session: Session, account: Account, now: datetime) -> list[str]:
     """Empty this person's rows, take their messages down, and name the blobs that nobody else
     refers to: delete those after the commit (the orphan sweep catches what a crash leaves)."""
-    mine = select(RequestRow.id).where(
-        RequestRow.platform == platform, RequestRow.user_id == user_id
-    )
+    asked = accounts.asked(account)
+    mine = select(RequestRow.id).where(asked)
     jobs = select(JobRow.id).where(JobRow.request_id.in_(mine))
     # Locked before anything is read: a result that is being written is waited for, and goes too.
     job_ids = session.scalars(jobs.with_for_update()).all()
-    hashes = _hashes(session, platform, user_id)
+    hashes = _hashes(session, asked)
     for job_id in job_ids:
         job = session.get_one(JobRow, job_id)
         if not JobState(job.state).finished:
@@ -82,15 +92,16 @@ def forget_person(session: Session, platform: Platform, user_id: str, now: datet
     session.execute(delete(VerdictRow).where(VerdictRow.job_id.in_(jobs)))
     session.execute(delete(ReviewRow).where(ReviewRow.job_id.in_(jobs)))
     session.execute(delete(PictureRow).where(PictureRow.job_id.in_(jobs)))
-    for review in session.scalars(select(ReviewRow).where(ReviewRow.opened_by == user_id)):
+    reported = select(ReviewRow).where(accounts.reported(account))
+    for review in session.scalars(reported).all():
         # What was reported stays open; who reported it is forgotten, each in a way of its own.
-        review.opened_by = f"forgotten:{review.id.hex}"
-    person = (UsageRow.platform == platform, UsageRow.user_id == user_id)
-    session.execute(update(UsageRow).where(*person).values(user_id=""))
+        review.opened_by, review.opened_tenant = f"forgotten:{review.id.hex}", ""
+    used = update(UsageRow).where(accounts.used(account))
+    session.execute(used.values(user_id="").execution_options(synchronize_session=False))
     session.execute(update(SearchRow).where(SearchRow.request_id.in_(mine)).values(words=""))
     session.execute(
         update(RequestRow)
-        .where(RequestRow.platform == platform, RequestRow.user_id == user_id)
+        .where(asked)
         .values(
             user_id="",
             prompt="",
@@ -107,27 +118,31 @@ def forget_person(session: Session, platform: Platform, user_id: str, now: datet
     return [sha256 for sha256 in hashes if not is_used(session, sha256)]
 
 
-def export_person(session: Session, platform: Platform, user_id: str) -> dict[str, object]:
+def export_person(session: Session, account: Account) -> dict[str, object]:
     """Everything that is stored about this person, ready for JSON; pictures by their hash."""
-    mine = select(RequestRow.id).where(
-        RequestRow.platform == platform, RequestRow.user_id == user_id
-    )
+    mine = select(RequestRow.id).where(accounts.asked(account))
     jobs = select(JobRow.id).where(JobRow.request_id.in_(mine))
-    reviews = or_(ReviewRow.job_id.in_(jobs), ReviewRow.opened_by == user_id)
+    reported = accounts.reported(account)
+    reviews = or_(ReviewRow.job_id.in_(jobs), reported)
     queries: dict[str, Select[Any]] = {
         "requests": select(RequestRow).where(RequestRow.id.in_(mine)),
         "jobs": select(JobRow).where(JobRow.id.in_(jobs)),
         "pictures": select(PictureRow).where(PictureRow.job_id.in_(jobs)),
         "messages": select(DeliveryRow).where(DeliveryRow.job_id.in_(jobs)),
         "verdicts": select(VerdictRow).where(VerdictRow.job_id.in_(jobs)),
-        "usage": select(UsageRow).where(UsageRow.platform == platform, UsageRow.user_id == user_id),
+        "usage": select(UsageRow).where(accounts.used(account)),
         "reviews": select(ReviewRow).where(reviews),
-        "bans": select(BanRow).where(BanRow.platform == platform, BanRow.user_id == user_id),
+        "sanctions": select(SanctionRow).where(accounts.sanctioned(account)),
+        "bans": select(BanRow).where(accounts.banned_of_old(account)),
     }
+    theirs = {str(id_) for id_ in session.scalars(select(ReviewRow.id).where(reported))}
     stored = {name: [_plain(row) for row in session.scalars(q)] for name, q in queries.items()}
     for row in stored["reviews"]:
         # Who reported or judged is somebody else's data.
-        row["opened_by"] = user_id if row["opened_by"] == user_id else ""
+        if row["id"] not in theirs:
+            row["opened_by"] = row["opened_tenant"] = ""
+        row["decided_by"] = ""
+    for row in stored["sanctions"]:
         row["decided_by"] = ""
     for row in stored["bans"]:
         row["banned_by"] = ""
@@ -143,17 +158,16 @@ def _plain(row: Base) -> dict[str, object]:
     return {name: v if isinstance(v, simple) else str(v) for name, v in values.items()}
 
 
-def _hashes(session: Session, platform: Platform, user_id: str) -> set[str]:
-    person = (RequestRow.platform == platform, RequestRow.user_id == user_id)
+def _hashes(session: Session, asked: ColumnElement[bool]) -> set[str]:
     found: set[str] = set()
-    for row in session.scalars(select(RequestRow).where(*person)):
+    for row in session.scalars(select(RequestRow).where(asked)):
         found.update(h for h in (row.reference_sha256, row.mask_sha256) if h)
     found.update(
         session.scalars(
             select(PictureRow.sha256)
             .join(JobRow, JobRow.id == PictureRow.job_id)
             .join(RequestRow, RequestRow.id == JobRow.request_id)
-            .where(*person)
+            .where(asked)
         )
     )
     return found
@@ -173,8 +187,14 @@ def is_used(session: Session, sha256: str) -> bool:
 
 
 def expire_blocked(session: Session, *, older_than: timedelta, now: datetime) -> list[str]:
-    """Blocked pictures are kept for moderators for a limited time; then their pixels go, the
-    row stays. Returns the hashes to delete."""
+    """Blocked pictures are kept for moderators for a limited time, from the end of the job or from
+    when a moderator refused them; then their pixels go, the row stays. Returns the hashes to
+    delete."""
+    refused_lately = exists().where(
+        ReviewRow.job_id == PictureRow.job_id,
+        ReviewRow.decision.in_(["refuse", "remove"]),
+        ReviewRow.decided_at >= now - older_than,
+    )
     rows = session.scalars(
         select(PictureRow)
         .join(JobRow, JobRow.id == PictureRow.job_id)
@@ -182,6 +202,7 @@ def expire_blocked(session: Session, *, older_than: timedelta, now: datetime) ->
             PictureRow.decision == literal_column("'block'"),
             PictureRow.removed_at.is_(None),
             JobRow.finished_at < now - older_than,
+            ~refused_lately,
         )
         .limit(100)
     ).all()

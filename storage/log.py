@@ -9,7 +9,8 @@ from uuid import UUID
 from sqlalchemy import BindParameter, Select, Uuid, bindparam, exists, literal, select, tuple_
 from sqlalchemy.orm import Session
 
-from storage.domain import ImageRequest, JobState, Place, ReviewKind, Subject, Verdict
+from storage import accounts
+from storage.domain import Account, ImageRequest, JobState, Place, ReviewKind, Subject, Verdict
 from storage.domain.job import FailureReason, Phase
 from storage.domain.policy import Decision
 from storage.jobs import place_of, request_of
@@ -51,6 +52,8 @@ class LogEntry:
     request: ImageRequest
     place: Place
     user_id: str
+    """Empty once the person is forgotten."""
+    tenant: str = ""
     locale: str
     state: JobState
     phase: Phase | None
@@ -61,6 +64,8 @@ class LogEntry:
     model_revision: str
     failure: FailureReason | None
     cancel_requested: bool
+    lease_until: datetime | None
+    """Until when its worker has it without a further sign of life."""
     queue_seconds: float
     device_seconds: float
     created_at: datetime
@@ -71,6 +76,18 @@ class LogEntry:
     message_removed: bool
     held: bool
     """An open review keeps something of it back."""
+    judged: str = ""
+    """What a moderator decided last, reports aside; empty when nobody has."""
+
+    @property
+    def account(self) -> Account:
+        """Who asked."""
+        return Account(platform=self.place.platform, user_id=self.user_id, tenant=self.tenant)
+
+    def lost(self, now: datetime) -> bool:
+        """Its worker died or fell silent, so that it waits for one again."""
+        leased = self.state is JobState.RUNNING and not self.cancel_requested
+        return leased and self.lease_until is not None and self.lease_until < now
 
 
 def entry(session: Session, job_id: UUID) -> LogEntry | None:
@@ -107,7 +124,7 @@ def page(
     before: tuple[datetime, UUID] | None = None,
     search: str = "",
     reviews: Collection[ReviewKind] = (),
-    user: tuple[str, str] | None = None,
+    user: Account | None = None,
     workspace: tuple[str, str] | None = None,
     unfinished: bool = False,
 ) -> Sequence[LogEntry]:
@@ -120,22 +137,26 @@ def page(
         )
         query = query.where(JobRow.id.in_(open_review))
     few = bool(reviews) or unfinished
-    for column, whose in ((RequestRow.user_id, user), (RequestRow.workspace_id, workspace)):
-        if whose is not None and few:
+    if user is not None:
+        query = query.where(accounts.asked_among_few(user) if few else accounts.asked(user))
+    if workspace is not None:
+        platform, server = RequestRow.platform, RequestRow.workspace_id
+        if few:
             query = query.where(
-                row_by_row(RequestRow.platform) == whose[0], row_by_row(column) == whose[1]
+                row_by_row(platform) == workspace[0], row_by_row(server) == workspace[1]
             )
-        elif whose is not None:
-            query = query.where(RequestRow.platform == whose[0], column == whose[1])
+        else:
+            query = query.where(platform == workspace[0], server == workspace[1])
     if unfinished:
         query = query.where(is_open())
     if search.strip() and not few:
-        tags = [("u", user), ("w", workspace)]
+        whose = (user.platform, user.user_id) if user is not None else None
+        tags = [("u", whose), ("w", workspace)]
         ids = _searched(
             session,
             query,
             search,
-            tuple(tag(kind, *whose) for kind, whose in tags if whose is not None),
+            tuple(tag(kind, *named) for kind, named in tags if named is not None),
             before[1] if before else None,
             limit,
         )
@@ -195,6 +216,16 @@ _ROWS = (
             ReviewRow.decision.is_(None),
         )
         .label("held"),
+        select(ReviewRow.decision)
+        .where(
+            ReviewRow.job_id == JobRow.id,
+            ReviewRow.kind != ReviewKind.REPORT,
+            ReviewRow.decision.is_not(None),
+        )
+        .order_by(ReviewRow.decided_at.desc())
+        .limit(1)
+        .scalar_subquery()
+        .label("judged"),
     )
     .join(RequestRow, RequestRow.id == JobRow.request_id)
     .outerjoin(DeliveryRow, DeliveryRow.job_id == JobRow.id)
@@ -224,8 +255,9 @@ def _entries(session: Session, ids: Sequence[UUID]) -> list[LogEntry]:
             verdicts[job.id],
             removed=bool(removed),
             held=bool(held),
+            judged=judged or "",
         )
-        for job, request, removed, held in (rows[id_] for id_ in ids if id_ in rows)
+        for job, request, removed, held, judged in (rows[id_] for id_ in ids if id_ in rows)
     ]
 
 
@@ -237,6 +269,7 @@ def _entry(
     *,
     removed: bool,
     held: bool,
+    judged: str,
 ) -> LogEntry:
     return LogEntry(
         job_id=job.id,
@@ -244,6 +277,7 @@ def _entry(
         request=request_of(request),
         place=place_of(request),
         user_id=request.user_id,
+        tenant=accounts.of_request(request).tenant,
         locale=request.locale,
         state=JobState(job.state),
         phase=Phase(job.phase) if job.phase else None,
@@ -254,6 +288,7 @@ def _entry(
         model_revision=job.model_revision,
         failure=FailureReason(job.failure) if job.failure else None,
         cancel_requested=job.cancel_requested,
+        lease_until=job.lease_until,
         queue_seconds=job.queue_seconds,
         device_seconds=job.device_seconds,
         created_at=job.created_at,
@@ -262,6 +297,7 @@ def _entry(
         verdicts=tuple((row.picture_index, _verdict(row)) for row in verdicts),
         message_removed=removed,
         held=held,
+        judged=judged,
     )
 
 

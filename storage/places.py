@@ -24,8 +24,9 @@ class WorkspaceRules:
 
 
 def rules(session: Session, platform: Platform, workspace_id: str) -> WorkspaceRules:
+    """Direct messages are nobody's server: there the defaults hold."""
     given = {"chat": platform, "server": workspace_id}
-    row = session.execute(_RULES, given).one_or_none()
+    row = session.execute(_RULES, given).one_or_none() if workspace_id else None
     if row is None:
         return WorkspaceRules()
     return WorkspaceRules(
@@ -48,6 +49,9 @@ _RULES = select(
 def set_rules(
     session: Session, platform: Platform, workspace_id: str, chosen: WorkspaceRules
 ) -> None:
+    """Raises ValueError for direct messages, which nobody manages."""
+    if not workspace_id:
+        raise ValueError("direct messages have no rules")
     session.merge(
         WorkspaceRow(
             platform=platform,

@@ -34,11 +34,12 @@ def position(session: Session, job_id: UUID) -> int:
 
 @dataclass(frozen=True, kw_only=True)
 class Unfinished:
-    """A job that waits or runs, and what its card said of the queue when somebody looked last."""
+    """An unfinished job, and what its card said of the queue when somebody looked last."""
 
     job_id: UUID
     model: str
     waiting: bool
+    """For its turn, or in place of a lost worker for another one."""
     position: int
     """As `position` gives it."""
     created_at: datetime
@@ -47,18 +48,23 @@ class Unfinished:
     said: str
 
 
-def unfinished(session: Session, platform: str, application: str = "") -> list[Unfinished]:
+def unfinished(
+    session: Session, platform: str, now: datetime, application: str = ""
+) -> list[Unfinished]:
     """The jobs whose cards this platform's deliverer shows as this application."""
     place = func.rank().over(partition_by=JobRow.model, order_by=JobRow.created_at)
     open_jobs = (
-        select(JobRow.id, JobRow.model, JobRow.state, JobRow.created_at, place.label("position"))
+        select(
+            *(JobRow.id, JobRow.model, JobRow.state, JobRow.created_at, JobRow.lease_until),
+            place.label("position"),
+        )
         .where(is_open())
         .subquery()
     )
     job, expires_at = open_jobs.c, DeliveryRow.address["token_expires_at"].as_string()
     rows = session.execute(
         select(
-            *(job.id, job.model, job.state, job.position, job.created_at),
+            *(job.id, job.model, job.state, job.lease_until, job.position, job.created_at),
             *(expires_at, DeliveryRow.shown_waiting),
         )
         .join(DeliveryRow, DeliveryRow.job_id == job.id)
@@ -72,11 +78,11 @@ def unfinished(session: Session, platform: str, application: str = "") -> list[U
         Unfinished(
             job_id=id_,
             model=model,
-            waiting=state == JobState.WAITING,
+            waiting=state == JobState.WAITING or (lease is not None and lease < now),
             position=number,
             created_at=at,
             token_expires_at=datetime.fromisoformat(expires) if expires else None,
             said=said,
         )
-        for id_, model, state, number, at, expires, said in rows
+        for id_, model, state, lease, number, at, expires, said in rows
     ]

@@ -1,16 +1,16 @@
-"""Reviews: what moderators are asked to judge, and what they decided."""
+"""Reviews: what moderators are asked to judge; `decisions` has what they decide. And bans."""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from uuid import UUID, uuid4
 
-from sqlalchemy import select
+from sqlalchemy import and_, select
 from sqlalchemy.orm import Session
 
-from storage import deliveries
-from storage.domain import Review, ReviewKind, Verdict
+from storage import accounts
+from storage.domain import Account, Review, ReviewKind, Verdict, worst
 from storage.domain.policy import MINOR_FLOOR_RULE, Decision
-from storage.tables import BanRow, JobRow, PictureRow, RequestRow, ReviewRow
+from storage.tables import BanRow, JobRow, RequestRow, ReviewRow, SanctionRow
 
 
 def open_for(
@@ -19,25 +19,31 @@ def open_for(
     """Open the review that these verdicts ask for: one at most."""
     verdicts = list(verdicts)
     if any(v.rule == MINOR_FLOOR_RULE for v in verdicts):
-        _open(session, job_id, ReviewKind.RESTRICTED, sha256, "", now)
-    elif any(v.decision is Decision.HOLD for v in verdicts):
-        _open(session, job_id, ReviewKind.HOLD, sha256, "", now)
+        _open(session, job_id, ReviewKind.RESTRICTED, sha256, now)
+    elif verdicts and worst(verdicts).decision is Decision.HOLD:
+        _open(session, job_id, ReviewKind.HOLD, sha256, now)
 
 
-def report(session: Session, job_id: UUID, *, by: str, now: datetime) -> bool:
+def report(session: Session, job_id: UUID, *, by: Account, now: datetime) -> bool:
     """Somebody pressed Report. False if the same person has reported it already."""
-    return _open(session, job_id, ReviewKind.REPORT, "", by, now)
+    return _open(session, job_id, ReviewKind.REPORT, "", now, by)
 
 
 def _open(
-    session: Session, job_id: UUID, kind: ReviewKind, sha256: str, by: str, now: datetime
+    session: Session,
+    job_id: UUID,
+    kind: ReviewKind,
+    sha256: str,
+    now: datetime,
+    by: Account | None = None,
 ) -> bool:
+    opened_by = by.user_id if by else ""
     exists = session.scalar(
         select(ReviewRow.id).where(
             ReviewRow.job_id == job_id,
             ReviewRow.kind == kind,
             ReviewRow.picture_sha256 == sha256,
-            ReviewRow.opened_by == by,
+            ReviewRow.opened_by == opened_by,
         )
     )
     if exists is not None:
@@ -48,7 +54,8 @@ def _open(
             job_id=job_id,
             kind=kind,
             picture_sha256=sha256,
-            opened_by=by,
+            opened_by=opened_by,
+            opened_tenant=by.tenant if by else "",
             opened_at=now,
         )
     )
@@ -78,67 +85,82 @@ def _review(row: ReviewRow) -> Review:
     )
 
 
-def allow(session: Session, job_id: UUID, *, by: str, now: datetime) -> Sequence[str]:
-    """A moderator has looked and lets the pictures be seen. Returns the hashes to move out of
-    the part of the blob store that is kept apart, which the caller does after the commit; all of
-    them each time, so that a caller who died in between can simply say it again.
+def ban(session: Session, job_id: UUID, *, by: str, now: datetime, here: bool = False) -> Account:
+    """Keep who asked for this from asking for more: everywhere, which the operator alone may
+    decide, or only `here`, on the server or workspace of this request. Returns who it is.
 
-    Raises PermissionError for a picture that the floor blocked: no one can allow that.
+    Raises LookupError, in words, where nobody is known to ban or `here` is no server.
     """
-    _decide(session, job_id, "allow", by, now, refuse_restricted=True)
-    pictures = _kept_pictures(session, job_id)
-    for picture in pictures:
-        picture.decision, picture.kept_apart = Decision.ALLOW, False
-    deliveries.desire(session, job_id)
-    return [picture.sha256 for picture in pictures]
-
-
-def _kept_pictures(session: Session, job_id: UUID) -> Sequence[PictureRow]:
-    of_job = (PictureRow.job_id == job_id, PictureRow.removed_at.is_(None))
-    return session.scalars(select(PictureRow).where(*of_job)).all()
-
-
-def remove(session: Session, job_id: UUID, *, by: str, now: datetime) -> Sequence[str]:
-    """Take the message down; the pictures stay in the log, kept apart. Returns the hashes to
-    move there, which the caller does after the commit."""
-    _decide(session, job_id, "remove", by, now)
-    pictures = _kept_pictures(session, job_id)
-    for picture in pictures:
-        picture.decision, picture.kept_apart = Decision.BLOCK, True
-    deliveries.desire(session, job_id, removed=True)
-    return [picture.sha256 for picture in pictures]
-
-
-def _decide(
-    session: Session,
-    job_id: UUID,
-    decision: str,
-    by: str,
-    now: datetime,
-    *,
-    refuse_restricted: bool = False,
-) -> None:
-    rows = session.scalars(select(ReviewRow).where(ReviewRow.job_id == job_id)).all()
-    if refuse_restricted and any(row.kind == ReviewKind.RESTRICTED for row in rows):
-        raise PermissionError("the floor blocked this; it cannot be allowed")
-    for row in rows:
-        if row.decision is None:
-            row.decision, row.decided_by, row.decided_at = decision, by, now
-
-
-def ban(session: Session, job_id: UUID, *, by: str, now: datetime) -> str:
-    """Keep who asked for this from asking for more. Returns their platform user id."""
     job = session.get_one(JobRow, job_id)
     request = session.get_one(RequestRow, job.request_id)
-    if session.get(BanRow, (request.platform, request.user_id)) is None:
+    account, workspace_id = accounts.of_request(request), request.workspace_id if here else ""
+    if not account.user_id:
+        raise LookupError("nobody knows who asked for this: they had themselves forgotten")
+    if here and not workspace_id:
+        raise LookupError("this was asked for in no server or workspace")
+    already = select(SanctionRow.id).where(
+        accounts.sanctioned(account), accounts.IS_BAN, SanctionRow.workspace_id == workspace_id
+    )
+    if session.scalar(already.limit(1)) is None:
         session.add(
-            BanRow(platform=request.platform, user_id=request.user_id, banned_at=now, banned_by=by)
+            SanctionRow(
+                id=uuid4(),
+                platform=account.platform,
+                tenant=account.tenant,
+                user_id=account.user_id,
+                workspace_id=workspace_id,
+                started_at=now,
+                decided_by=by,
+            )
         )
-    return request.user_id
+    return account
 
 
-def unban(session: Session, platform: str, user_id: str) -> bool:
-    row = session.get(BanRow, (platform, user_id))
-    if row is not None:
-        session.delete(row)
-    return row is not None
+class Several(Exception):
+    """The same id is banned in several tenants; `tenants` has them."""
+
+    def __init__(self, tenants: Sequence[str]) -> None:
+        super().__init__(*tenants)
+        self.tenants = tenants
+
+
+def unban(
+    session: Session, platform: str, user_id: str, *, now: datetime, tenant: str | None = None
+) -> bool:
+    """End every ban of this id in this tenant; without one, in the only one that there is. What
+    holds in all tenants ends too. False if there was none. Raises Several."""
+    bans = select(SanctionRow).where(
+        SanctionRow.platform == platform,
+        SanctionRow.user_id == user_id,
+        accounts.IS_BAN,
+    )
+    found = session.scalars(bans).all()
+    tenants = sorted({row.tenant for row in found if row.tenant is not None})
+    if tenant is None and len(tenants) > 1:
+        raise Several(tenants)
+    ended = [row for row in found if row.tenant is None or tenant in (None, row.tenant)]
+    for row in ended:
+        row.ended_at = now
+    old = session.get(BanRow, (platform, user_id))
+    if old is None or (old.carried and len(ended) < len(found)):
+        return bool(ended)
+    session.delete(old)  # A release that knows no sanctions still looks there.
+    return bool(ended) or not old.carried
+
+
+def banned_in_several(session: Session) -> dict[str, list[str]]:
+    """Slack ids that were banned when nobody knew tenants, and are in several of them still."""
+    rows = session.execute(
+        select(SanctionRow.user_id, SanctionRow.tenant)
+        .join(
+            BanRow,
+            and_(BanRow.platform == SanctionRow.platform, BanRow.user_id == SanctionRow.user_id),
+        )
+        .where(accounts.IS_BAN, BanRow.carried, SanctionRow.tenant.is_not(None))
+        .order_by(SanctionRow.user_id, SanctionRow.tenant)
+        .distinct()
+    )
+    found: dict[str, list[str]] = {}
+    for user_id, tenant in rows:
+        found.setdefault(user_id, []).append(str(tenant))
+    return {user_id: tenants for user_id, tenants in found.items() if len(tenants) > 1}

@@ -67,7 +67,8 @@ def _spaced(character: str) -> str:
 
 
 def tag(kind: str, platform: str, id: str) -> str:
-    """A word that no prompt holds, by which the index knows whose a prompt is, and where."""
+    """A word that no prompt holds, by which the index knows whose a prompt may be, and where:
+    accounts of several tenants share it."""
     plain = "".join(c for c in f"{platform}{id}".lower() if c.isascii() and c.isalnum())
     return f"_{kind}{plain}"
 

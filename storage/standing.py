@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from sqlalchemy import BindParameter, Date, Select, bindparam, exists, func, select
+from sqlalchemy import Date, Select, bindparam, exists, func, or_, select
 from sqlalchemy.orm import Session
 
-from storage import queue
-from storage.domain import Platform
-from storage.tables import BanRow, JobRow, RequestRow, UsageRow, is_open, row_by_row
+from storage import accounts, queue
+from storage.domain import Account
+from storage.tables import BanRow, JobRow, RequestRow, SanctionRow, UsageRow, is_open
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,22 +29,24 @@ class Standing:
         return self.drawn_today + self.on_their_way
 
 
-def of(session: Session, platform: Platform, user_id: str, now: datetime) -> Standing:
-    """What counts for one person, in one statement, since every request asks for it."""
-    given = {"platform": platform, "user": user_id, "day": now.astimezone(UTC).date()}
-    return Standing(**session.execute(_STANDING, given).one()._asdict())
-
-
-_platform: BindParameter[str] = bindparam("platform")
-_user: BindParameter[str] = bindparam("user")
+def of(session: Session, account: Account, workspace_id: str, now: datetime) -> Standing:
+    """What counts for one person in one place, in one statement, since every request asks for
+    it."""
+    given = {"workspace": workspace_id, "day": now.astimezone(UTC).date()}
+    found = session.execute(_STANDING, given | accounts.given(account)).one()
+    return Standing(**found._asdict())
 
 
 def _standing() -> Select[bool, int, int, int, int]:
-    banned = exists().where(BanRow.platform == _platform, BanRow.user_id == _user)
+    them = accounts.UNSAID
+    banned = exists().where(
+        accounts.sanctioned(them),
+        accounts.IS_BAN,
+        SanctionRow.workspace_id.in_(["", bindparam("workspace")]),
+    )
+    banned_of_old = exists().where(accounts.banned_of_old(them), BanRow.carried.is_(False))
     drawn = select(func.coalesce(func.sum(UsageRow.pictures), 0)).where(
-        UsageRow.platform == _platform,
-        UsageRow.user_id == _user,
-        UsageRow.day == bindparam("day", type_=Date()),
+        accounts.counted(them), UsageRow.day == bindparam("day", type_=Date())
     )
     theirs = (
         select(
@@ -52,15 +54,11 @@ def _standing() -> Select[bool, int, int, int, int]:
             func.coalesce(func.sum(RequestRow.count), 0).label("pictures"),
         )
         .join(JobRow, JobRow.request_id == RequestRow.id)
-        .where(
-            is_open(),
-            row_by_row(RequestRow.platform) == _platform,
-            row_by_row(RequestRow.user_id) == _user,
-        )
+        .where(is_open(), accounts.asked_among_few(them))
         .subquery()
     )
     return select(
-        banned.label("banned"),
+        or_(banned, banned_of_old).label("banned"),
         drawn.scalar_subquery().label("drawn_today"),
         theirs.c.requests.label("unfinished"),
         theirs.c.pictures.label("on_their_way"),

@@ -9,8 +9,9 @@ from uuid import UUID
 from sqlalchemy import and_, func, or_, select
 from sqlalchemy.orm import Session
 
+from storage import accounts
 from storage.database import Database
-from storage.domain import JobState, Platform
+from storage.domain import Account, JobState, Platform
 from storage.health import Aside, Check
 from storage.tables import DeliveryRow, JobRow, RequestRow
 
@@ -78,13 +79,13 @@ _STRANDED = and_(
 )
 
 
-def stranded(session: Session, platform: Platform, user_id: str, limit: int) -> Sequence[UUID]:
+def stranded(session: Session, account: Account, limit: int) -> Sequence[UUID]:
     """This person's results that could not be shown, newest first."""
     query = (
         select(DeliveryRow.job_id)
         .join(JobRow, JobRow.id == DeliveryRow.job_id)
         .join(RequestRow, RequestRow.id == JobRow.request_id)
-        .where(RequestRow.platform == platform, RequestRow.user_id == user_id, _STRANDED)
+        .where(accounts.asked(account), _STRANDED)
         .order_by(JobRow.created_at.desc())
         .limit(limit)
     )

@@ -6,7 +6,8 @@ from uuid import UUID
 from sqlalchemy import Date, Integer, bindparam, func, literal_column, select
 from sqlalchemy.orm import Session
 
-from storage.domain import Platform, UsageEntry
+from storage import accounts
+from storage.domain import Account, UsageEntry
 from storage.tables import JobRow, RequestRow, UsageRow, UtcDateTime, inserting
 
 
@@ -20,12 +21,12 @@ def enter(session: Session, job_id: UUID, pictures: int, now: datetime) -> None:
 _ENTER = inserting(UsageRow).from_select(
     [
         *("job_id", "device_seconds", "queue_seconds"),
-        *("platform", "workspace_id", "user_id"),
+        *("platform", "tenant", "workspace_id", "user_id"),
         *("pictures", "day", "created_at"),
     ],
     select(
         *(JobRow.id, JobRow.device_seconds, JobRow.queue_seconds),
-        *(RequestRow.platform, RequestRow.workspace_id, RequestRow.user_id),
+        *(RequestRow.platform, accounts.tenant, RequestRow.workspace_id, RequestRow.user_id),
         bindparam("drawn", type_=Integer()),
         bindparam("today", type_=Date()),
         bindparam("now", type_=UtcDateTime()),
@@ -35,11 +36,11 @@ _ENTER = inserting(UsageRow).from_select(
 )
 
 
-def recent(session: Session, platform: Platform, user_id: str, limit: int) -> list[UsageEntry]:
+def recent(session: Session, account: Account, limit: int) -> list[UsageEntry]:
     """The person's newest entries."""
     rows = session.scalars(
         select(UsageRow)
-        .where(UsageRow.platform == platform, UsageRow.user_id == user_id)
+        .where(accounts.counted(account))
         .order_by(UsageRow.day.desc(), UsageRow.created_at.desc())
         .limit(limit)
     )

@@ -11,6 +11,7 @@ import pytest
 from filelock import FileLock
 from sqlalchemy import create_engine, make_url, text
 
+from bot.core import inbox
 from storage import migrate
 from storage.database import Database
 from storage.settings import Settings
@@ -37,6 +38,8 @@ SLOWEST = (
     "tests/hostile/test_secrets.py",
     "tests/line/test_servers.py",
     "tests/line/test_upgrade.py",
+    "tests/upgrade/test_rows.py",
+    "tests/upgrade/test_side_by_side.py",
     "tests/chaos/test_kills.py",
     "tests/chaos/test_discord.py",
     "tests/bot/slack/test_show.py",
@@ -76,6 +79,12 @@ def _env(name: str) -> str:
 
 def make_settings(folder: Path, **changes: Any) -> Settings:
     return Settings(_env_file=None, data_folder=folder, **changes)  # type: ignore[call-arg]
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half a second is short where many processes share two cores; the test of it has its own."""
+    monkeypatch.setattr(inbox, "ANSWER_SECONDS", 20.0)
 
 
 @pytest.fixture

@@ -6,10 +6,10 @@ from datetime import datetime
 
 from sqlalchemy.orm import Session
 
-from bot.core.present import present, queue_view
+from bot.core.present import WORKER_LOST, present, queue_view
 from bot.i18n import format_duration, mark, say
 from storage import log, places, standing, troubles, usage
-from storage.domain import Complaint, JobState, Platform
+from storage.domain import Account, Complaint, JobState, ReviewKind
 from storage.log import LogEntry
 from storage.settings import Settings
 
@@ -23,24 +23,35 @@ class QueuedRequest:
     entry: LogEntry
     state: str
     """How it stands, in words."""
+    held: bool = False
+    """A moderator has to look before it goes on."""
 
     @property
     def stranded(self) -> bool:
         """Finished, but it could not be shown."""
-        return self.entry.state.finished
+        return self.entry.state.finished and not self.held
 
 
 def queue(
-    session: Session, platform: Platform, user_id: str, locale: str, now: datetime
+    session: Session, account: Account, locale: str, now: datetime
 ) -> Sequence[QueuedRequest]:
-    """What waits and runs, oldest first; then results that could not be shown."""
-    open_entries = log.page(session, user=(platform, user_id), unfinished=True, limit=LISTED)
-    jobs = troubles.stranded(session, platform, user_id, LISTED - len(open_entries))
+    """What waits and runs, oldest first; then results that could not be shown, then what waits for
+    a moderator."""
+    open_entries = log.page(session, user=account, unfinished=True, limit=LISTED)
+    jobs = troubles.stranded(session, account, LISTED - len(open_entries))
     stranded = [entry for job in jobs if (entry := log.entry(session, job))]
-    return [
+    found = [
         QueuedRequest(entry=entry, state=_state(session, entry, locale, now))
         for entry in [*reversed(open_entries), *stranded]
     ]
+    held = log.page(session, user=account, reviews=[ReviewKind.HOLD], limit=LISTED)
+    state = say(locale, "A moderator has to look first")
+    found += [
+        QueuedRequest(entry=entry, state=state, held=True)
+        for entry in held
+        if entry.job_id not in jobs and not entry.message_removed
+    ]
+    return found[:LISTED]
 
 
 _UNSHOWN = {
@@ -52,6 +63,8 @@ _UNSHOWN = {
 def _state(session: Session, entry: LogEntry, locale: str, now: datetime) -> str:
     if entry.state.finished:
         return say(locale, _UNSHOWN[entry.request.private])
+    if entry.lost(now):
+        return say(locale, WORKER_LOST)
     if entry.state is JobState.RUNNING:
         return say(locale, "Being drawn.")
     view = queue_view(session, entry, now)
@@ -90,18 +103,15 @@ class Used:
 def used(
     session: Session,
     settings: Settings,
-    platform: Platform,
+    account: Account,
     workspace_id: str,
-    user_id: str,
     now: datetime,
 ) -> Used:
     """Today's pictures, what the quota of this place leaves, and the last requests."""
-    rules = places.rules(session, platform, workspace_id)
+    rules = places.rules(session, account.platform, workspace_id)
     quota = settings.daily_pictures if rules.daily_pictures is None else rules.daily_pictures
-    today = standing.of(session, platform, user_id, now).today
-    entries = [
-        log.entry(session, e.job_id) for e in usage.recent(session, platform, user_id, RECENT)
-    ]
+    today = standing.of(session, account, workspace_id, now).today
+    entries = [log.entry(session, e.job_id) for e in usage.recent(session, account, RECENT)]
     return Used(
         pictures_today=today,
         pictures_left=max(0, quota - today),

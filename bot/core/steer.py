@@ -1,6 +1,7 @@
 """Steer: what the buttons do to a request that is there already."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
@@ -9,7 +10,17 @@ from sqlalchemy.orm import Session
 
 from storage import deliveries, jobs, log, review, troubles
 from storage.catalog import Catalog
-from storage.domain import Complaint, Decision, ImageRequest, Kept, ReferenceUse
+from storage.domain import (
+    Account,
+    Complaint,
+    Decision,
+    ImageRequest,
+    Kept,
+    Place,
+    RawCommand,
+    ReferenceUse,
+    Requester,
+)
 from storage.log import LogEntry, LoggedPicture
 
 VARY_STRENGTH = 0.55
@@ -106,18 +117,48 @@ def delete(session: Session, job_id: UUID, now: datetime) -> None:
     deliveries.desire(session, job_id, removed=True)
 
 
-def report(session: Session, job_id: UUID, by: str, now: datetime) -> bool:
+def report(session: Session, job_id: UUID, by: Account, now: datetime) -> bool:
     """Ask moderators to look. False if this person has reported it already."""
     return review.report(session, job_id, by=by, now=now)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """What a button is about. Zero where it is about no job."""
+
+    job_id: UUID
+    picture: int
+
+
+def target(about: str) -> Target:
+    """Of `RawCommand.about`: a job, or a job and the index of one of its pictures."""
+    job, _, picture = about.partition(":")
+    job_id = UUID(int=0)
+    with suppress(ValueError):
+        job_id = UUID(job)
+    return Target(job_id=job_id, picture=int(picture) if picture.isdecimal() else 0)
+
+
+def edited(raw: RawCommand, entry: LogEntry) -> RawCommand:
+    """A changed prompt of a request: its reference and mask stay, unless others were brought."""
+    kept = entry.request.reference
+    mask_sha256 = kept.mask_sha256 if kept and raw.reference is None else None
+    private = {"private": True} if entry.request.private else {}
+    return replace(
+        raw,
+        options={**raw.options, **private},
+        reference=raw.reference or (Kept(sha256=kept.sha256) if kept else None),
+        mask=raw.mask or (Kept(sha256=mask_sha256) if mask_sha256 else None),
+        parent_sha256=entry.request.parent_sha256,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Viewer:
     """Who looks at a card or presses its buttons, and from where."""
 
-    user_id: str
-    workspace_id: str
-    manages_messages: bool
+    requester: Requester
+    place: Place
 
 
 Right = Callable[[LogEntry, Viewer], bool]
@@ -125,15 +166,25 @@ Right = Callable[[LogEntry, Viewer], bool]
 
 def may_change(entry: LogEntry, viewer: Viewer) -> bool:
     """Cancel and delete: the requester, and whoever may manage messages there."""
-    here = entry.place.workspace_id == viewer.workspace_id
-    return entry.user_id == viewer.user_id or (here and viewer.manages_messages)
+    own = entry.account == viewer.requester.account
+    return own or (viewer.requester.manages and _is_here(entry, viewer))
 
 
 def may_read(entry: LogEntry, viewer: Viewer) -> bool:
     """Prompts that are private, and those whose pictures were refused, are not for everybody."""
-    here = entry.place.workspace_id == viewer.workspace_id
     public = not entry.request.private and (not entry.state.finished or shown_pictures(entry))
-    return (here and bool(public)) or may_change(entry, viewer)
+    return (_is_here(entry, viewer) and bool(public)) or may_change(entry, viewer)
+
+
+def _is_here(entry: LogEntry, viewer: Viewer) -> bool:
+    """Whether it was asked where the viewer is now: on the same server. Direct messages are none,
+    so there it has to be the same conversation."""
+    asked, now = entry.place, viewer.place
+    if (asked.platform, asked.workspace_id) != (now.platform, now.workspace_id):
+        return False
+    if asked.workspace_id:
+        return True
+    return bool(asked.channel_id) and asked.channel_id == now.channel_id
 
 
 def entry_for(session: Session, job_id: UUID, viewer: Viewer, right: Right) -> LogEntry | Complaint:

@@ -12,11 +12,14 @@ from discord.http import Route
 from yarl import URL
 
 from bot.compose import build_line
+from bot.core.inbox import Inbox
 from bot.core.line import Line
-from bot.discord import commands, manage, modals, personal
+from bot.discord import acts, commands, manage, modals, personal
+from bot.discord.acts import Acts
 from bot.discord.buttons import CardButton, PictureSelect
-from bot.discord.intake import apologise
+from bot.discord.intake import apologise, from_cdn
 from bot.i18n import say
+from storage.domain import Platform
 from storage.settings import Settings
 
 LONGEST_WAIT_SECONDS = 30.0
@@ -68,7 +71,17 @@ class Easel(discord.Client):
             member_cache_flags=discord.MemberCacheFlags.none(),
             max_messages=None,
         )
+        # discord.py would read whatever comes, whole.
+        self.http.get_from_cdn = from_cdn  # type: ignore[method-assign]
         self.line = line
+        settings = line.settings
+        self.inbox = Inbox(
+            line.database,
+            Platform.DISCORD,
+            Acts(self, {**acts.ACTS, **personal.ACTS, **manage.ACTS}),
+            fernet=settings.fernet(),
+            lease_seconds=settings.lease_seconds,
+        )
         self.brought = modals.Brought()
         self.tree = Tree(
             self,
@@ -85,8 +98,13 @@ class Easel(discord.Client):
         self.add_dynamic_items(CardButton, PictureSelect)
 
     async def setup_hook(self) -> None:
+        self.inbox.application = str(self.application_id)
         await self.tree.set_translator(Translator())
         await self.tree.sync()
+
+    async def close(self) -> None:
+        await self.inbox.close()
+        await super().close()
 
     async def on_interaction(self, interaction: discord.Interaction[Easel]) -> None:
         """Modals only: discord.py hands out all other interactions itself."""

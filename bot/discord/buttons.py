@@ -11,9 +11,9 @@ from uuid import UUID
 import discord
 from discord import ui
 
-from bot.discord.intake import Interaction, apologise
+from bot.discord.intake import Interaction, apologise, raw_command
 from bot.i18n import say
-from storage.domain import Card
+from storage.domain import Card, RawCommand
 
 JOB = r"(?P<job>[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})"
 PICK = "pick"
@@ -34,6 +34,17 @@ class Press:
         message = self.interaction.message
         where = message.id if message else self.interaction.id
         return f"{where}:{self.action}:{self.job_id}:{self.picture}:{self.interaction.user.id}"
+
+    def command(self, *, private: bool = False, thinking: bool = True) -> RawCommand:
+        """Who presses the same button twice asks for one thing."""
+        return raw_command(
+            self.interaction,
+            self.action,
+            about=f"{self.job_id}:{self.picture}",
+            press=self.key,
+            private=private,
+            thinking=thinking,
+        )
 
     @property
     def is_private(self) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import Any
-from uuid import UUID
 
 import discord
 from discord import app_commands
@@ -12,7 +11,6 @@ from discord.app_commands import Choice, locale_str
 from bot.core.grammar import MAX_COUNT, MAX_PROMPT_CHARACTERS, MAX_SEED
 from bot.core.names import suggest_names
 from bot.discord.intake import (
-    Address,
     Interaction,
     ask,
     asks_privately,
@@ -20,14 +18,13 @@ from bot.discord.intake import (
     locale_of,
     quietly,
     raw_command,
-    reader,
 )
 from bot.discord.modals import use_as_reference
 from bot.discord.presses import answer_details
 from bot.i18n import mark, say
 from storage import deliveries
 from storage.catalog import Catalog
-from storage.domain import Complaint, Platform
+from storage.domain import Platform
 
 SUGGESTIONS = 25
 
@@ -75,30 +72,28 @@ async def _imagine(
     model: str | None = None,
     private: bool = False,
 ) -> None:
-    async def submit(address: Address) -> UUID | Complaint:
-        raw = raw_command(
-            interaction,
-            prompt,
-            options={
-                "negative": negative,
-                "use": use,
-                "strength": strength,
-                "seed": seed,
-                "steps": steps,
-                "guidance": guidance,
-                "aspect": aspect,
-                "count": count,
-                "style": style,
-                "model": model,
-                "private": private or None,
-            },
-            reference=attached(reference),
-            mask=attached(mask),
-        )
-        client = interaction.client
-        return await client.line.submit(raw, address, reader(client))
-
-    await ask(interaction, submit, private=private or asks_privately(prompt))
+    raw = raw_command(
+        interaction,
+        "draw",
+        text=prompt,
+        options={
+            "negative": negative,
+            "use": use,
+            "strength": strength,
+            "seed": seed,
+            "steps": steps,
+            "guidance": guidance,
+            "aspect": aspect,
+            "count": count,
+            "style": style,
+            "model": model,
+            "private": private or None,
+        },
+        reference=attached(reference),
+        mask=attached(mask),
+        private=private or asks_privately(prompt),
+    )
+    await ask(interaction, raw)
 
 
 Choices = list[Choice[str]]

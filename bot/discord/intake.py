@@ -1,12 +1,10 @@
-"""Hear: from a Discord interaction to a RawCommand and the address of its placeholder."""
+"""Hear: from a Discord interaction to a RawCommand that is written down and acknowledged."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
-from datetime import timedelta
+from collections.abc import Awaitable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, TypeAlias
-from uuid import UUID
 
 import aiohttp
 import discord
@@ -14,11 +12,13 @@ import structlog
 from tenacity import retry, retry_if_exception_type, stop_after_attempt
 
 from bot.core import values
+from bot.core.inbox import UNANSWERED, Unanswered
 from bot.core.written import Written, read
+from bot.discord.reply import TOKEN_LIFE, sorry
 from bot.discord.words import words
 from bot.i18n import mark, pick_locale, say
 from bot.references import Reader
-from storage import deliveries
+from bot.references.fetch import download, unfetched
 from storage.domain import (
     Attached,
     Complaint,
@@ -34,14 +34,10 @@ if TYPE_CHECKING:
     from bot.discord.app import Easel
 
 Interaction: TypeAlias = "discord.Interaction[Easel]"
-Address = Mapping[str, str]
-Submit = Callable[[Address], Awaitable[UUID | Complaint]]
 
 logger = structlog.get_logger()
 
-TOKEN_LIFE = timedelta(minutes=14)
-"""Discord says 15; the last minute is for what is on its way."""
-UNKNOWN_MESSAGE, UNKNOWN_INTERACTION, ALREADY_ACKNOWLEDGED = 10008, 10062, 40060
+UNKNOWN_INTERACTION, ALREADY_ACKNOWLEDGED = 10062, 40060
 
 PERMISSIONS = {
     "view_channel": mark("View Channel"),
@@ -74,14 +70,19 @@ def place_of(interaction: Interaction) -> Place:
 
 def raw_command(
     interaction: Interaction,
-    text: str,
+    act: str,
     *,
+    about: str = "",
+    text: str = "",
     options: Mapping[str, str | int | float | bool | None] | None = None,
     reference: Source | None = None,
     mask: Source | None = None,
     press: str = "",
-    parent_sha256: str | None = None,
+    private: bool = False,
+    thinking: bool = True,
 ) -> RawCommand:
+    """`private` is told to the person alone; what is not `thinking` answers with no message of its
+    own, but changes the one whose button was pressed."""
     place = place_of(interaction)
     return RawCommand(
         event=EventKey(
@@ -92,11 +93,19 @@ def raw_command(
         ),
         requester=requester_of(interaction),
         place=place,
+        application=str(interaction.application_id),
+        act=act,
+        about=about,
+        reply={
+            "token": interaction.token,
+            "token_expires_at": (interaction.created_at + TOKEN_LIFE).isoformat(),
+            "private": "1" if private else "",
+            "thinking": "1" if thinking else "",
+        },
         text=text,
         options={name: v for name, v in (options or {}).items() if v is not None},
         reference=reference,
         mask=mask,
-        parent_sha256=parent_sha256,
         press=press,
     )
 
@@ -106,6 +115,7 @@ def requester_of(interaction: Interaction) -> Requester:
         platform=Platform.DISCORD,
         user_id=str(interaction.user.id),
         locale=locale_of(interaction),
+        manages=interaction.permissions.manage_messages,
     )
 
 
@@ -136,6 +146,11 @@ def reader(client: Easel) -> Reader:
     return read
 
 
+async def from_cdn(url: str) -> bytes:
+    """At most 10 MiB of Discord's file. Raises Unavailable and what `download` does."""
+    return await download(url, otherwise=unfetched)
+
+
 def missing_permissions(interaction: Interaction, *, private: bool) -> Complaint | None:
     """What the picture would fail on, read from the event itself. A private answer needs no
     right to see the channel or to write there."""
@@ -157,90 +172,49 @@ def missing_permissions(interaction: Interaction, *, private: bool) -> Complaint
     )
 
 
-async def acknowledge(interaction: Interaction, *, private: bool) -> Address | None:
-    """Show "thinking…" at once; that message is the placeholder. None: Discord has given up on
-    the interaction, so nobody is waiting."""
+async def ask(interaction: Interaction, raw: RawCommand) -> None:
+    """A request for a picture: what it would fail on here is said at once."""
+    complaint = missing_permissions(interaction, private=bool(raw.reply["private"]))
+    if complaint is not None:
+        await tell(interaction, words(locale_of(interaction), complaint))
+        return
+    await hear(interaction, raw)
+
+
+async def hear(interaction: Interaction, raw: RawCommand) -> None:
+    """Write the command down, acknowledge it, and act on it. What the database does not take within
+    half a second is not acknowledged, and the person is told so."""
+    inbox = interaction.client.inbox
     try:
-        message_id = await _defer(interaction, private)
+        if not await inbox.hear(raw):
+            return  # The same event came before, and somebody is at it.
+    except Unanswered:
+        await quietly(tell(interaction, say(locale_of(interaction), UNANSWERED)))
+        return
+    try:
+        message_id = await _defer(interaction, raw)
     except discord.HTTPException as error:
         if error.code not in (UNKNOWN_INTERACTION, ALREADY_ACKNOWLEDGED):
             raise
         logger.info("discord.acknowledge", code=error.code)
         if error.code == UNKNOWN_INTERACTION:
-            return None
-        # Our first try got through and its answer was lost, or the event came twice.
+            await inbox.drop(raw)  # Discord has given up on it, so nobody is waiting.
+            return
+        # Our first try got through and its answer was lost.
         message_id = None
-    try:
-        message_id = message_id or (await interaction.original_response()).id
-    except discord.NotFound:
-        return None
-    address = {
-        "application_id": str(interaction.application_id),
-        "token": interaction.token,
-        "token_expires_at": (interaction.created_at + TOKEN_LIFE).isoformat(),
-        "channel_id": str(interaction.channel_id or ""),
-        "message_id": str(message_id),
-        "ephemeral": "1" if private else "",
-    }
-    if private:
-        # Whom to write to once the token is dead; nobody else's address names a person.
-        address["user_id"] = str(interaction.user.id)
-    return address
+    if message_id:
+        raw = replace(raw, reply={**raw.reply, "message_id": str(message_id)})
+    await inbox.act(raw)
 
 
 @retry(retry=retry_if_exception_type(aiohttp.ClientError), stop=stop_after_attempt(3), reraise=True)
-async def _defer(interaction: Interaction, private: bool) -> int | None:
-    """A connection that broke may have carried the answer or not; a repeated one does no harm."""
-    response = await interaction.response.defer(thinking=True, ephemeral=private)
-    return response.message_id if response else None
-
-
-async def ask(interaction: Interaction, submit: Submit, *, private: bool) -> None:
-    """One request for a picture, whatever it came from: acknowledge, submit, and answer what
-    cannot be taken. All else is shown by the deliverer."""
-    complaint = missing_permissions(interaction, private=private)
-    if complaint is not None:
-        await tell(interaction, words(locale_of(interaction), complaint))
-        return
-    address = await acknowledge(interaction, private=private)
-    if address is None:
-        return
-    try:
-        taken = await submit(address)
-    except Exception:
-        interaction.extras["told"] = True
-        await _withdraw(interaction, address, _sorry(locale_of(interaction)))
-        raise
-    if isinstance(taken, Complaint):
-        await _withdraw(interaction, address, words(locale_of(interaction), taken))
-    elif not await _is_shown_at(interaction, taken, address):
-        with suppress(discord.NotFound):
-            await interaction.delete_original_response()
-
-
-async def _is_shown_at(interaction: Interaction, job_id: UUID, address: Address) -> bool:
-    """False for a second press of a button: its job has a message already."""
-    delivery = await interaction.client.line.read(lambda s: deliveries.get(s, job_id))
-    return delivery is None or delivery.address.get("message_id") == address["message_id"]
-
-
-async def _withdraw(interaction: Interaction, address: Address, text: str) -> None:
-    """Say privately why not, and leave nothing in the channel.
-
-    While a public placeholder is "thinking", a follow-up would take its place and be public too
-    (discord-api-docs #2866), and once it is deleted there may be none (#3087): so it stops
-    thinking first, and goes last.
-    """
-    try:
-        if address["ephemeral"]:
-            await interaction.edit_original_response(content=text)
-            return
-        await interaction.edit_original_response(content="…")
-        await interaction.followup.send(text, ephemeral=True)
-        await interaction.delete_original_response()
-    except discord.NotFound:
-        # The same event came twice, and the other one has said it; or somebody was quicker.
-        logger.info("discord.withdraw", code=UNKNOWN_MESSAGE)
+async def _defer(interaction: Interaction, raw: RawCommand) -> int | None:
+    """Show "thinking…" at once, in the placeholder whose id is returned; a change of what is there
+    shows nothing. A connection that broke may have carried the answer or not; a repeated one does
+    no harm."""
+    private, thinking = bool(raw.reply["private"]), bool(raw.reply["thinking"])
+    response = await interaction.response.defer(ephemeral=private, thinking=thinking)
+    return response.message_id if response and thinking else None
 
 
 async def tell(interaction: Interaction, text: str) -> None:
@@ -265,12 +239,7 @@ async def quietly(answer: Awaitable[object]) -> bool:
 
 async def apologise(interaction: Interaction) -> None:
     """Something of ours broke; whoever waits should know."""
-    if not interaction.extras.get("told"):
-        try:
-            await tell(interaction, _sorry(locale_of(interaction)))
-        except discord.HTTPException as error:
-            logger.info("discord.apologise", code=error.code)
-
-
-def _sorry(locale: str) -> str:
-    return say(locale, "Something went wrong here. Try again; if it stays so, tell who runs me.")
+    try:
+        await tell(interaction, sorry(locale_of(interaction)))
+    except discord.HTTPException as error:
+        logger.info("discord.apologise", code=error.code)

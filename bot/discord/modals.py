@@ -19,7 +19,6 @@ from bot.core import steer
 from bot.core.grammar import MAX_PROMPT_CHARACTERS, echo
 from bot.discord.buttons import JOB, Press, on
 from bot.discord.intake import (
-    Address,
     Interaction,
     ask,
     asks_privately,
@@ -27,13 +26,12 @@ from bot.discord.intake import (
     locale_of,
     quietly,
     raw_command,
-    reader,
     tell,
 )
 from bot.discord.presses import entry_for
 from bot.discord.words import words
 from bot.i18n import say
-from storage import deliveries, log
+from storage import deliveries
 from storage.domain import Complaint, Kept, Platform, Source
 
 EDIT = re.compile(rf"easel:edit:{JOB}")
@@ -162,52 +160,35 @@ def _values(components: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 async def _edited(interaction: Interaction, job_id: UUID, text: str) -> None:
-    async def submit(address: Address) -> UUID | Complaint:
-        entry = await entry_for(interaction, job_id, steer.may_read)
-        if isinstance(entry, Complaint):
-            return entry
-        reference = entry.request.reference
-        mask = reference.mask_sha256 if reference else None
-        raw = raw_command(
-            interaction,
-            text,
-            options={"private": entry.request.private or None},
-            reference=Kept(sha256=reference.sha256) if reference else None,
-            mask=Kept(sha256=mask) if mask else None,
-            parent_sha256=entry.request.parent_sha256,
-        )
-        client = interaction.client
-        return await client.line.submit(raw, address, reader(client))
-
     message = interaction.message
     private = message is not None and message.flags.ephemeral
-    await ask(interaction, submit, private=private or asks_privately(text))
+    raw = raw_command(
+        interaction,
+        "edit",
+        about=str(job_id),
+        text=text,
+        private=private or asks_privately(text),
+    )
+    await ask(interaction, raw)
 
 
 async def _referenced(interaction: Interaction, values: Mapping[str, Any], first: str) -> None:
     prompt, strength = str(values.get("prompt", "")), str(values.get("strength") or "").strip()
     text = f"{prompt} --strength {strength}" if strength else prompt
-
-    async def submit(address: Address) -> UUID | Complaint:
-        chosen = values.get("source") or [first]
-        source = await _source(interaction, str(chosen[0]))
-        if isinstance(source, Complaint):
-            return source
-        raw = raw_command(interaction, text, reference=source)
-        client = interaction.client
-        return await client.line.submit(raw, address, reader(client))
-
-    await ask(interaction, submit, private=asks_privately(text))
+    [source, *_] = values.get("source") or [first]
+    reference = _source(interaction, str(source))
+    if isinstance(reference, Complaint):
+        await tell(interaction, words(locale_of(interaction), reference))
+        return
+    private = asks_privately(text)
+    raw = raw_command(interaction, "draw", text=text, reference=reference, private=private)
+    await ask(interaction, raw)
 
 
-async def _source(interaction: Interaction, name: str) -> Source | Complaint:
+def _source(interaction: Interaction, name: str) -> Source | Complaint:
     kind, _, value = name.partition(":")
     if kind == "kept":
-        entry = await interaction.client.line.read(lambda s: log.by_picture(s, value))
-        if entry is None:
-            return Complaint(text="This picture is not here any more.")
-        known = await entry_for(interaction, entry.job_id, steer.may_read)
-        return known if isinstance(known, Complaint) else Kept(sha256=value)
+        return Kept(sha256=value)
     file = attached(interaction.client.brought.get(interaction.user.id, value))
     return file or Complaint(
         text="I have been restarted since, and have lost that picture. Choose “Use as "

@@ -5,23 +5,28 @@ from __future__ import annotations
 import asyncio
 import io
 import json
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import discord
 from discord import app_commands, ui
 from discord.app_commands import locale_str
+from sqlalchemy.orm import Session
 
 from bot.core import mine, steer
 from bot.core.present import shorten
-from bot.discord.buttons import CardButton, Press, on
-from bot.discord.intake import Interaction, acknowledge, locale_of, quietly, tell
-from bot.discord.presses import entry_for
+from bot.discord.acts import Act, change, entry_for
+from bot.discord.buttons import CardButton
+from bot.discord.intake import Interaction, locale_of, quietly, requester_of
+from bot.discord.reply import Reply
 from bot.discord.words import escape, words
 from bot.i18n import format_duration, mark, say, say_n
-from storage import deliveries, forget
-from storage.domain import Complaint, Platform
-from storage.log import LogEntry
+from storage import deliveries, forget, inbox
+from storage.domain import Account, Complaint, RawCommand, Requester
+
+if TYPE_CHECKING:
+    from bot.discord.app import Easel
 
 PROMPT_SHOWN = 80
 
@@ -31,14 +36,16 @@ PROMPT_SHOWN = 80
 )
 async def queue(interaction: Interaction) -> None:
     if await quietly(interaction.response.defer(ephemeral=True, thinking=True)):
-        await _show_queue(interaction)
+        shown = await _queue(interaction.client, requester_of(interaction))
+        await interaction.edit_original_response(**shown)
 
 
-async def _show_queue(interaction: Interaction) -> None:
-    line, locale, person = interaction.client.line, locale_of(interaction), _person(interaction)
+async def _queue(client: Easel, person: Requester) -> dict[str, Any]:
+    """What a message says of somebody's queue."""
+    line, locale = client.line, person.locale
     now = line.database.clock()
     view, texts = ui.View(timeout=None), []
-    requests = await line.read(lambda s: mine.queue(s, Platform.DISCORD, person, locale, now))
+    requests = await line.read(lambda s: mine.queue(s, person, locale, now))
     for number, request in enumerate(requests, 1):
         entry = request.entry
         prompt = escape(shorten(entry.request.prompt, PROMPT_SHOWN))
@@ -46,44 +53,39 @@ async def _show_queue(interaction: Interaction) -> None:
         if request.stranded:
             label = say(locale, "Show {number}", number=number)
             view.add_item(CardButton("fetch", entry.job_id, label=label))
-        elif not entry.cancel_requested:
+        elif not (request.held or entry.cancel_requested):
             label = say(locale, "Cancel {number}", number=number)
             view.add_item(CardButton("drop", entry.job_id, label=label))
     empty = say(locale, "Nothing of yours is waiting.")
     embed = discord.Embed(title=say(locale, "Your requests"), description="\n".join(texts) or empty)
-    await interaction.edit_original_response(embed=embed, view=view)
+    return {"embed": embed, "view": view}
 
 
-@on("drop")
-async def drop(press: Press) -> None:
+async def _drop(client: Easel, raw: RawCommand) -> bool:
     """Cancel from `/queue`, and show what is left there."""
-    interaction, line = press.interaction, press.interaction.client.line
-    if not await quietly(interaction.response.defer()):
-        return
-    entry = await entry_for(interaction, press.job_id, steer.may_change)
-    now = line.database.clock()
-    if isinstance(entry, LogEntry):
-        complaint = await line.write(lambda s: steer.cancel(s, press.job_id, now))
-    else:
-        complaint = entry
-    await _show_queue(interaction)
-    if complaint is not None:
-        await tell(interaction, words(locale_of(interaction), complaint))
+    job_id, now = steer.target(raw.about).job_id, client.line.database.clock()
+    done = await change(client, raw, lambda s: steer.cancel(s, job_id, now))
+    await Reply(client, raw).edit(**await _queue(client, raw.requester))
+    return done
 
 
-@on("fetch")
-async def fetch(press: Press) -> None:
+async def _fetch(client: Easel, raw: RawCommand) -> bool:
     """A result that could not be shown: show it here instead."""
-    interaction, line = press.interaction, press.interaction.client.line
-    address = await acknowledge(interaction, private=True)
+    reply = Reply(client, raw)
+    address = await reply.address()
     if address is None:
-        return
-    entry = await entry_for(interaction, press.job_id, steer.may_change)
+        return False
+    entry = await entry_for(client, raw, steer.may_change)
     if isinstance(entry, Complaint):
-        text = words(locale_of(interaction), entry)
-        await interaction.edit_original_response(content=text)
-        return
-    await line.write(lambda s: deliveries.move(s, press.job_id, address))
+        await reply.withdraw(words(raw.requester.locale, entry))
+        return False
+
+    def move(session: Session) -> None:
+        deliveries.move(session, entry.job_id, address)
+        inbox.taken(session, raw.event)
+
+    await client.line.write(move)
+    return True
 
 
 @app_commands.command(
@@ -95,9 +97,7 @@ async def usage_command(interaction: Interaction) -> None:
         return
     line, locale, person = interaction.client.line, locale_of(interaction), _person(interaction)
     now, server = line.database.clock(), str(interaction.guild_id or "")
-    used = await line.read(
-        lambda s: mine.used(s, line.settings, Platform.DISCORD, server, person, now)
-    )
+    used = await line.read(lambda s: mine.used(s, line.settings, person, server, now))
     texts = [
         say_n(locale, "{n} picture today.", "{n} pictures today.", used.pictures_today),
         say(locale, "You have {left} left until midnight UTC.", left=used.pictures_left),
@@ -124,7 +124,7 @@ async def export(interaction: Interaction) -> None:
     if not await quietly(interaction.response.defer(ephemeral=True, thinking=True)):
         return
     line, locale, person = interaction.client.line, locale_of(interaction), _person(interaction)
-    stored = await line.read(lambda s: forget.export_person(s, Platform.DISCORD, person))
+    stored = await line.read(lambda s: forget.export_person(s, person))
     data = json.dumps(stored, indent=2, ensure_ascii=False).encode()
     await interaction.edit_original_response(
         content=say(locale, "All that is stored about you. Pictures are named by their hash."),
@@ -150,19 +150,21 @@ async def delete(interaction: Interaction) -> None:
     await quietly(interaction.response.send_message(text, view=view, ephemeral=True))
 
 
-@on("forget")
-async def forget_me(press: Press) -> None:
-    interaction, line = press.interaction, press.interaction.client.line
-    if press.job_id.int != interaction.user.id or not await quietly(interaction.response.defer()):
-        return
-    person = _person(interaction)
-    await asyncio.to_thread(forget.forget, line.database, line.blobs, Platform.DISCORD, person)
-    text = say(locale_of(interaction), "Done. I have forgotten what you asked for.")
-    await interaction.edit_original_response(content=text, view=None)
+async def _forget(client: Easel, raw: RawCommand) -> bool:
+    """The button names the person, so nobody else's press can mean them."""
+    person, line = raw.requester, client.line
+    if str(steer.target(raw.about).job_id.int) == person.user_id:
+        await asyncio.to_thread(forget.forget, line.database, line.blobs, person.account)
+        text = say(person.locale, "Done. I have forgotten what you asked for.")
+        await Reply(client, raw).edit(content=text, view=None)
+    return False
 
 
-def _person(interaction: Interaction) -> str:
-    return str(interaction.user.id)
+ACTS: Mapping[str, Act] = {"drop": _drop, "fetch": _fetch, "forget": _forget}
+
+
+def _person(interaction: Interaction) -> Account:
+    return requester_of(interaction).account
 
 
 COMMANDS: tuple[app_commands.Command[Any, ..., Any] | app_commands.Group, ...] = (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from uuid import UUID
 
 import discord
@@ -10,7 +9,15 @@ import discord
 from bot.core import steer
 from bot.core.details import details
 from bot.discord.buttons import Press, on
-from bot.discord.intake import Address, Interaction, ask, locale_of, quietly, raw_command, tell
+from bot.discord.intake import (
+    Interaction,
+    ask,
+    hear,
+    locale_of,
+    place_of,
+    quietly,
+    requester_of,
+)
 from bot.discord.words import clip, escape, words
 from bot.i18n import say
 from storage.domain import Complaint
@@ -23,11 +30,7 @@ SHORT_VALUE = 40
 async def entry_for(
     interaction: Interaction, job_id: UUID, right: steer.Right
 ) -> LogEntry | Complaint:
-    viewer = steer.Viewer(
-        user_id=str(interaction.user.id),
-        workspace_id=str(interaction.guild_id or ""),
-        manages_messages=interaction.permissions.manage_messages,
-    )
+    viewer = steer.Viewer(requester=requester_of(interaction), place=place_of(interaction))
     line = interaction.client.line
     return await line.read(lambda s: steer.entry_for(s, job_id, viewer, right))
 
@@ -35,63 +38,19 @@ async def entry_for(
 @on("again", "vary", "enlarge")
 async def remake(press: Press) -> None:
     """A new request from an old one, in a message of its own."""
-
-    async def submit(address: Address) -> UUID | Complaint:
-        line = press.interaction.client.line
-        entry = await entry_for(press.interaction, press.job_id, steer.may_read)
-        if isinstance(entry, Complaint):
-            return entry
-        request = steer.remake(
-            press.action, entry, press.picture, seed=line.seed(), catalog=line.catalog
-        )
-        if isinstance(request, Complaint):
-            return request
-        raw = raw_command(
-            press.interaction, "", press=press.key, parent_sha256=request.parent_sha256
-        )
-        return await line.take(request, raw, address)
-
-    await ask(press.interaction, submit, private=press.is_private)
+    await ask(press.interaction, press.command(private=press.is_private))
 
 
-async def _change(press: Press, change: Callable[[], Awaitable[Complaint | None]]) -> None:
-    """Do something to the request of a card; the card itself shows what came of it."""
-    interaction = press.interaction
-    if not await quietly(interaction.response.defer()):
-        return
-    entry = await entry_for(interaction, press.job_id, steer.may_change)
-    complaint = entry if isinstance(entry, Complaint) else await change()
-    if complaint is not None:
-        await tell(interaction, words(locale_of(interaction), complaint))
+@on("cancel", "delete", "drop", "forget")
+async def change(press: Press) -> None:
+    """Changes what is there, and answers with no message of its own."""
+    await hear(press.interaction, press.command(thinking=False))
 
 
-@on("cancel")
-async def cancel(press: Press) -> None:
-    line = press.interaction.client.line
-    now = line.database.clock()
-    await _change(press, lambda: line.write(lambda s: steer.cancel(s, press.job_id, now)))
-
-
-@on("delete")
-async def delete(press: Press) -> None:
-    line = press.interaction.client.line
-    now = line.database.clock()
-    await _change(press, lambda: line.write(lambda s: steer.delete(s, press.job_id, now)))
-
-
-@on("report")
-async def report(press: Press) -> None:
-    interaction, line = press.interaction, press.interaction.client.line
-    if not await quietly(interaction.response.defer(ephemeral=True, thinking=True)):
-        return
-    by, now = str(interaction.user.id), line.database.clock()
-    new = await line.write(lambda s: steer.report(s, press.job_id, by, now))
-    locale = locale_of(interaction)
-    await interaction.edit_original_response(
-        content=say(locale, "Thank you. A moderator will look at it.")
-        if new
-        else say(locale, "You have reported this already. A moderator will look at it.")
-    )
+@on("report", "fetch")
+async def answer(press: Press) -> None:
+    """Answers who pressed alone."""
+    await hear(press.interaction, press.command(private=True))
 
 
 @on("details")

@@ -37,6 +37,7 @@ async def serve(settings: Settings) -> int:
                 async with asyncio.TaskGroup() as group:
                     group.create_task(Deliverer(bot.line, DiscordShow(bot)).run())
                     group.create_task(Reaper(bot.line).run())
+                    group.create_task(bot.inbox.run())
                     group.create_task(bot.connect())
             except ExceptionGroup as ended:
                 if ended.subgroup(_refuses_the_token):

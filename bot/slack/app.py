@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+import os
+import secrets
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import structlog
@@ -11,12 +14,15 @@ from slack_bolt.oauth.async_oauth_settings import AsyncOAuthSettings
 from slack_sdk.oauth.state_store.stateless import StatelessOAuthStateStore
 
 from bot.compose import build_line
+from bot.core.inbox import Inbox
 from bot.core.line import Line
-from bot.i18n import LOCALES, mark, say
-from bot.slack import commands, events, manage, modals, presses
-from bot.slack.intake import Places
+from bot.i18n import mark
+from bot.slack import acts, commands, events, manage, modals, presses, tenants
+from bot.slack.acts import Acts
+from bot.slack.intake import Places, in_all_languages
 from bot.slack.manifest import SCOPES
 from bot.slack.workspaces import QUIET, Installations, People, Workspaces, web_client
+from storage.domain import Platform
 from storage.settings import Settings
 
 logger = structlog.get_logger()
@@ -35,29 +41,38 @@ class Easel(AsyncApp):
         """Raises ValueError when the settings lack what Slack needs."""
         self.line = line
         self.people, self.places = People(), Places()
+        self.inbox = Inbox(
+            line.database,
+            Platform.SLACK,
+            Acts(self, {**acts.ACTS, **manage.ACTS}),
+            fernet=settings.fernet(),
+            lease_seconds=settings.lease_seconds,
+        )
         given: dict[str, Any] = {}
         installations = None
         if settings.slack_client_id:
-            installations = Installations(line, _secret(settings, "slack_encryption_key"))
+            installations = Installations(line, _secret(settings, "encryption_key"))
             given = {
                 "oauth_settings": _oauth(settings, installations),
                 "installation_store": installations,
                 "authorize": installations,
             }
         token = None if installations else _secret(settings, "slack_bot_token")
-        secret = settings.slack_signing_secret
-        super().__init__(
-            name="easel",
-            logger=QUIET,
-            client=web_client(settings, token, patient=True),
-            # Bolt wants one even where Socket Mode checks nothing with it.
-            signing_secret=secret.get_secret_value() if secret else "-",
-            user_facing_authorize_error_message=_in_all_languages(NO_WORKSPACE),
-            **given,
-        )
+        self.speaks_http = installations is not None or settings.slack_app_token is None
+        """Whether Slack and browsers reach the app at `slack_address`."""
+        with _without_bolts_variables():
+            super().__init__(
+                name="easel",
+                logger=QUIET,
+                client=web_client(settings, token, patient=True),
+                signing_secret=self._signing_secret_of(settings),
+                user_facing_authorize_error_message=in_all_languages(NO_WORKSPACE),
+                **given,
+            )
         self.workspaces = Workspaces(settings, installations)
         self.use(self._hear_whose)
         self.error(_failed)
+        self.middleware(tenants.note)
         commands.register(self)
         modals.register(self)
         manage.register(self)
@@ -72,6 +87,13 @@ class Easel(AsyncApp):
         self.workspaces.heard(str(body.get("api_app_id") or ""))
         await next()
 
+    def _signing_secret_of(self, settings: Settings) -> str:
+        """Bolt wants one even where Socket Mode checks nothing with it: then one of the moment,
+        which nobody knows."""
+        if self.speaks_http:
+            return _secret(settings, "slack_signing_secret")
+        return secrets.token_hex(32)
+
 
 def create_app(settings: Settings, line: Line | None = None) -> Easel:
     """The app, not yet connected. `line` is made from the settings when it is not given. Raises
@@ -82,13 +104,29 @@ def create_app(settings: Settings, line: Line | None = None) -> Easel:
 def _secret(settings: Settings, name: str) -> str:
     secret = getattr(settings, name)
     if secret is None:
-        raise ValueError(f"EASEL_{name.upper()} is not set")
+        raise ValueError(f"EASEL_{name.upper()} is not set{_WHY.get(name, '')}")
     return str(secret.get_secret_value())
 
 
-def _in_all_languages(sentence: str) -> str:
-    """Where Slack has not said yet who asks, nor in which language."""
-    return "\n".join(say(locale, sentence) for locale in LOCALES)
+_WHY = {
+    "slack_signing_secret": ": without it nothing is taken by HTTP, where Slack's events come in "
+    "and workspaces install the app. Set it, or EASEL_SLACK_APP_TOKEN and EASEL_SLACK_BOT_TOKEN "
+    "alone, for Socket Mode with one workspace.",
+}
+
+
+@contextmanager
+def _without_bolts_variables() -> Iterator[None]:
+    """Bolt takes what it is not given from variables of its own, which may be another app's: it
+    would install itself in workspaces with them."""
+    kept = {name: os.environ.pop(name) for name in _BOLTS if name in os.environ}
+    try:
+        yield
+    finally:
+        os.environ.update(kept)
+
+
+_BOLTS = ("SLACK_BOT_TOKEN", "SLACK_CLIENT_ID", "SLACK_CLIENT_SECRET", "SLACK_VERIFICATION_TOKEN")
 
 
 def _oauth(settings: Settings, installations: Installations) -> AsyncOAuthSettings:

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
 
 from slack_bolt.context.ack.async_ack import AsyncAck
 from slack_bolt.context.async_context import AsyncBoltContext
 
 from bot.i18n import mark, say
-from bot.slack import files, modals, personal
+from bot.slack import modals, personal
 from bot.slack.blocks import section
-from bot.slack.intake import Address, Heard, apologise, ask, asks_privately, hear
+from bot.slack.intake import (
+    Heard,
+    apologise,
+    asks_privately,
+    client_of,
+    hear,
+    raw_command,
+    take,
+)
 from bot.slack.words import typed
-from storage.domain import Complaint, Source
+from storage.domain import RawCommand
 
 if TYPE_CHECKING:
     from bot.slack.app import Easel
@@ -38,16 +45,20 @@ HELP = (
 
 def register(app: Easel) -> None:
     async def imagine(ack: AsyncAck, context: AsyncBoltContext, body: Mapping[str, Any]) -> None:
-        # Slack tells of a command once, so it hears first that we have it.
-        await ack()
         trigger, text = str(body.get("trigger_id", "")), typed(str(body.get("text", "")))
         where = str(body.get("channel_id", ""))
-        heard = await hear(app, context, "trigger", trigger, channel_id=where)
+        if text and not is_talk(text):
+            raw = drawing(context, "trigger", trigger, text, channel_id=where)
+            await take(app, raw, ack)
+            return
+        await ack()
+        raw = raw_command(context, "trigger", trigger, channel_id=where)
+        heard = await hear(app, client_of(context), raw)
         try:
-            if not text:
+            if text:
+                await talk(heard, text)
+            else:
                 await modals.open_draw(heard)
-            elif not await talk(heard, text):
-                await draw(heard, text)
         except Exception:
             await apologise(heard)
             raise
@@ -55,35 +66,33 @@ def register(app: Easel) -> None:
     app.command("/imagine")(imagine)
 
 
-async def talk(heard: Heard, text: str) -> bool:
-    """Answer one of the few words that are no prompt. Whether it was one."""
-    match text.casefold().split():
-        case ["queue"]:
-            await personal.show_queue(heard)
-        case ["usage"]:
-            await personal.show_usage(heard)
-        case ["privacy"]:
-            await personal.show_privacy(heard)
-        case ["settings"]:
-            await personal.show_settings(heard)
-        case ["help"]:
-            await show_help(heard)
-        case _:
-            return False
-    return True
+Talk = Callable[[Heard], Awaitable[None]]
 
 
-async def draw(
-    heard: Heard, text: str, *, reference: Source | None = None, mask: Source | None = None
-) -> None:
-    async def submit(address: Address) -> UUID | Complaint:
-        raw = heard.command(text, reference=reference, mask=mask)
-        return await heard.line.submit(raw, address, files.reader(heard.client))
+def is_talk(text: str) -> bool:
+    """Whether it is one of the few words that are no prompt."""
+    return text.strip().casefold() in TALK
 
-    await ask(heard, submit, private=asks_privately(text))
+
+async def talk(heard: Heard, text: str) -> None:
+    await TALK[text.strip().casefold()](heard)
+
+
+def drawing(context: AsyncBoltContext, kind: str, id: str, text: str, **given: Any) -> RawCommand:
+    private = {"private": True} if asks_privately(text) else {}
+    return raw_command(context, kind, id, "draw", text=text, options=private, **given)
 
 
 async def show_help(heard: Heard) -> None:
     lines = "\n".join(f"• {say(heard.locale, line)}" for line in HELP)
     title = say(heard.locale, "How to ask for a picture")
     await heard.tell(title, [section(f"*{title}*\n{lines}")])
+
+
+TALK: Mapping[str, Talk] = {
+    "queue": personal.show_queue,
+    "usage": personal.show_usage,
+    "privacy": personal.show_privacy,
+    "settings": personal.show_settings,
+    "help": show_help,
+}

@@ -1,4 +1,4 @@
-"""Hear: from what Slack sends to a RawCommand and the address of its message."""
+"""Hear: from what Slack sends to a RawCommand that is written down and acknowledged."""
 
 from __future__ import annotations
 
@@ -6,33 +6,35 @@ import json
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import aiohttp
 import structlog
 from slack_bolt.context.async_context import AsyncBoltContext
+from slack_bolt.context.respond.async_respond import AsyncRespond
 from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.core import steer, values
+from bot.core.inbox import UNANSWERED, Unanswered
 from bot.core.line import Line
 from bot.core.written import Written, read
-from bot.i18n import say
+from bot.i18n import LOCALES, say
 from bot.slack.blocks import Block, plain
+from bot.slack.tenants import is_at_home
 from bot.slack.words import words
-from bot.slack.workspaces import Person, error_code
+from bot.slack.workspaces import error_code
 from storage import deliveries
 from storage.domain import (
+    Account,
     Complaint,
     EventKey,
     Place,
     Platform,
     RawCommand,
     Requester,
-    Source,
 )
 from storage.log import LogEntry
 
@@ -40,7 +42,8 @@ if TYPE_CHECKING:
     from bot.slack.app import Easel
 
 Address = Mapping[str, str]
-Submit = Callable[[Address], Awaitable[UUID | Complaint]]
+Ack = Callable[[str], Awaitable[object]]
+"""Acknowledges to Slack, with words for the person where there are any."""
 Json = Mapping[str, Any]
 
 logger = structlog.get_logger()
@@ -78,117 +81,131 @@ class Places:
         return None
 
 
+def raw_command(
+    context: AsyncBoltContext,
+    kind: str,
+    id: str,
+    act: str = "",
+    *,
+    channel_id: str = "",
+    thread_ts: str = "",
+    message_ts: str = "",
+    **given: Any,
+) -> RawCommand:
+    """`kind` and `id` are the platform's own name of the event (LIMITS.md); `message_ts` is of the
+    message whose button was pressed, or from whose menu it comes. Without a channel (shortcut, App
+    Home) results come by direct message."""
+    enterprise_id, team_id = str(context.enterprise_id or ""), str(context.team_id or "")
+    return RawCommand(
+        event=EventKey(
+            platform=Platform.SLACK,
+            enterprise_id=enterprise_id,
+            workspace_id=team_id,
+            kind=kind,
+            id=id,
+        ),
+        requester=Requester(
+            platform=Platform.SLACK,
+            tenant=str(context["easel_tenant"]),
+            user_id=str(context.user_id or ""),
+        ),
+        place=Place(
+            platform=Platform.SLACK,
+            enterprise_id=enterprise_id,
+            workspace_id=team_id,
+            channel_id=channel_id,
+            thread_id=thread_ts,
+            upload_limit_bytes=PICTURE_BYTES,
+        ),
+        application=str(context["easel_application"]),
+        act=act,
+        reply={
+            "response_url": str(context.response_url or ""),
+            "message_ts": message_ts,
+            "at_home": "1" if is_at_home(context) else "",
+        },
+        **given,
+    )
+
+
 @dataclass(frozen=True)
 class Heard:
     """One event: who did what, where, and how to answer them alone."""
 
     app: Easel
-    context: AsyncBoltContext
-    kind: str
-    id: str
-    """With `kind` the platform's own name of the event (LIMITS.md)."""
-    person: Person
-    channel_id: str = ""
-    """Empty where there is none (shortcut, App Home): results come by direct message."""
-    thread_ts: str = ""
+    client: AsyncWebClient
+    raw: RawCommand
+    """With the person's language and rights, for which Slack has to be asked."""
     message: Json = field(default_factory=dict)
-    """The message whose button was pressed, or from whose menu it comes."""
+    """The message from whose menu it comes."""
 
     @property
     def line(self) -> Line:
         return self.app.line
 
     @property
-    def client(self) -> AsyncWebClient:
-        client: AsyncWebClient = self.context.client
-        return client
+    def requester(self) -> Requester:
+        return self.raw.requester
+
+    @property
+    def account(self) -> Account:
+        return self.raw.requester.account
 
     @property
     def user_id(self) -> str:
-        return str(self.context.user_id or "")
-
-    @property
-    def enterprise_id(self) -> str:
-        return str(self.context.enterprise_id or "")
+        return self.raw.requester.user_id
 
     @property
     def team_id(self) -> str:
-        return str(self.context.team_id or "")
+        return self.raw.place.workspace_id
+
+    @property
+    def channel_id(self) -> str:
+        return self.raw.place.channel_id
+
+    @property
+    def thread_ts(self) -> str:
+        return self.raw.place.thread_id
 
     @property
     def locale(self) -> str:
-        return self.person.locale
+        return self.raw.requester.locale
 
-    @cached_property
-    def place(self) -> Place:
-        return Place(
-            platform=Platform.SLACK,
-            enterprise_id=self.enterprise_id,
-            workspace_id=self.team_id,
-            channel_id=self.channel_id,
-            thread_id=self.thread_ts,
-            upload_limit_bytes=PICTURE_BYTES,
-        )
+    @property
+    def manages(self) -> bool:
+        """Owner or administrator of the workspace."""
+        return self.raw.requester.manages
 
     @property
     def in_dm(self) -> bool:
         return not self.channel_id or self.channel_id.startswith("D")
 
-    def command(
-        self,
-        text: str,
-        *,
-        options: Mapping[str, str | int | float | bool] | None = None,
-        reference: Source | None = None,
-        mask: Source | None = None,
-        press: str = "",
-        parent_sha256: str | None = None,
-    ) -> RawCommand:
-        return RawCommand(
-            event=EventKey(
-                platform=Platform.SLACK,
-                enterprise_id=self.enterprise_id,
-                workspace_id=self.team_id,
-                kind=self.kind,
-                id=self.id,
-            ),
-            requester=Requester(platform=Platform.SLACK, user_id=self.user_id, locale=self.locale),
-            place=self.place,
-            text=text,
-            options=options or {},
-            reference=reference,
-            mask=mask,
-            press=press,
-            parent_sha256=parent_sha256,
-        )
-
     def address(self, *, private: bool) -> Address:
         """Where the deliverer will post. Only a private one names a person."""
-        address = {"enterprise_id": self.enterprise_id, "team_id": self.team_id}
+        address = {"enterprise_id": self.raw.place.enterprise_id, "team_id": self.team_id}
         if private or not self.channel_id:
             return {**address, "channel_id": "", "user_id": self.user_id}
         return {**address, "channel_id": self.channel_id, "thread_ts": self.thread_ts}
 
     async def job_of_message(self) -> UUID | None:
         """The one whose picture the message shows."""
-        message_id = f"{self.channel_id}:{self.message.get('ts', '')}"
+        message_id = f"{self.channel_id}:{self.raw.reply['message_ts']}"
         return await self.line.read(lambda s: deliveries.by_message(s, Platform.SLACK, message_id))
 
     async def entry_for(self, job_id: UUID, right: steer.Right) -> LogEntry | Complaint:
-        viewer = steer.Viewer(
-            user_id=self.user_id,
-            workspace_id=self.team_id,
-            manages_messages=self.person.manages,
-        )
+        viewer = steer.Viewer(requester=self.requester, place=self.raw.place)
         return await self.line.read(lambda s: steer.entry_for(s, job_id, viewer, right))
+
+    async def respond(self, **content: Any) -> bool:
+        """By the event's own address for answers, which lives for half an hour. False without."""
+        url = self.raw.reply["response_url"]
+        respond = AsyncRespond(response_url=url, proxy=self.client.proxy, ssl=self.client.ssl)
+        return bool(url) and (await respond(**content)).status_code == 200
 
     async def tell(self, text: str, blocks: Sequence[Block] = ()) -> None:
         """Words that nobody else sees."""
         given: dict[str, Any] = {"text": text, "blocks": list(blocks) or None}
-        if self.context.response_url:
-            await self.context.respond(  # type: ignore[misc]  # there is one here
-                **given, response_type="ephemeral", replace_original=False
-            )
+        if await self.respond(**given, response_type="ephemeral", replace_original=False):
             return
         if not self.in_dm:
             with suppress(SlackApiError):  # We, or they, are not in that channel.
@@ -211,19 +228,20 @@ class Heard:
         blocks: Sequence[Block],
         about: Mapping[str, str] | None = None,
     ) -> None:
-        """Where it was asked for goes along, with what else it is `about`."""
-        where = {"channel": self.channel_id, "thread": self.thread_ts, **(about or {})}
+        """Where it was asked for, and in which language, goes along, with what else it is
+        `about`."""
+        where = {"channel": self.channel_id, "thread": self.thread_ts, "locale": self.locale}
         # The trigger lives three seconds; who was slower simply asks again.
         with suppress(SlackApiError):
             await self.client.views_open(
-                trigger_id=self.id,
+                trigger_id=self.raw.event.id,
                 view={
                     "type": "modal",
                     "callback_id": callback_id,
                     "title": plain(title, 24),
                     "submit": plain(submit, 24),
                     "close": plain(say(self.locale, "Cancel"), 24),
-                    "private_metadata": json.dumps(where),
+                    "private_metadata": json.dumps({**where, **(about or {})}),
                     "blocks": list(blocks),
                 },
             )
@@ -233,59 +251,57 @@ class Heard:
 
 
 async def hear(
-    app: Easel,
-    context: AsyncBoltContext,
-    kind: str,
-    id: str,
-    *,
-    channel_id: str = "",
-    thread_ts: str = "",
-    message: Json | None = None,
+    app: Easel, client: AsyncWebClient, raw: RawCommand, message: Json | None = None
 ) -> Heard:
-    person = await app.people.get(
-        context.client, str(context.team_id or ""), str(context.user_id or "")
-    )
-    return Heard(app, context, kind, id, person, channel_id, thread_ts, message or {})
+    """With what Slack says of the person. Those of other organisations may manage where they come
+    from, but not here."""
+    person = await app.people.get(client, raw.place.workspace_id, raw.requester.user_id)
+    manages = person.manages and bool(raw.reply["at_home"])
+    requester = replace(raw.requester, locale=person.locale, manages=manages)
+    return Heard(app, client, replace(raw, requester=requester), message or {})
 
 
-async def hear_in_menu(app: Easel, context: AsyncBoltContext, body: Json) -> Heard:
+async def take(app: Easel, raw: RawCommand, ack: Ack) -> None:
+    """Write the command down, acknowledge it, and act on it. What the database does not take within
+    half a second is not done, and `ack` is given the words for that."""
+    try:
+        new = await app.inbox.hear(raw)
+    except Unanswered:
+        await ack(in_all_languages(UNANSWERED))
+        return
+    await ack("")
+    if new:
+        await app.inbox.act(raw)
+
+
+def in_all_languages(sentence: str) -> str:
+    """Where Slack has not said yet who asks, nor in which language."""
+    return "\n".join(say(locale, sentence) for locale in LOCALES)
+
+
+async def in_menu(
+    app: Easel, context: AsyncBoltContext, body: Json, kind: str = "trigger"
+) -> Heard:
     """A shortcut in the menu of a message."""
-    return await hear(
-        app,
+    message: Json = body["message"]
+    raw = raw_command(
         context,
-        "trigger",
+        kind,
         str(body["trigger_id"]),
         channel_id=str(body["channel"]["id"]),
-        thread_ts=str(body["message"].get("thread_ts") or ""),
-        message=body["message"],
+        thread_ts=str(message.get("thread_ts") or ""),
+        message_ts=str(message.get("ts") or ""),
     )
+    return await hear(app, client_of(context), raw, message)
 
 
-async def ask(heard: Heard, submit: Submit, *, private: bool) -> None:
-    """One request for a picture, whatever it came from: submit it, and say what cannot be taken.
-    All else is shown by the deliverer."""
-    try:
-        complaint = None
-        if not private and not heard.in_dm:
-            complaint = await heard.app.places.check(heard.client, heard.channel_id)
-        if complaint is None:
-            taken = await submit(heard.address(private=private))
-            complaint = taken if isinstance(taken, Complaint) else None
-    except Exception:
-        if heard.kind != "message":  # Of those Slack tells again.
-            await apologise(heard)
-        raise
-    if complaint is not None:
-        await heard.complain(complaint)
-    elif private and not heard.in_dm:
-        await heard.tell(say(heard.locale, "The picture will come to you by direct message."))
+def client_of(context: AsyncBoltContext) -> AsyncWebClient:
+    client: AsyncWebClient = context.client
+    return client
 
 
 async def apologise(heard: Heard) -> None:
-    """Something of ours broke; whoever waits should know, once."""
-    if heard.context.get("easel_apologised"):
-        return
-    heard.context["easel_apologised"] = True
+    """Something of ours broke; whoever waits should know."""
     with suppress(SlackApiError, aiohttp.ClientError, OSError, ValueError):
         await heard.tell(
             say(

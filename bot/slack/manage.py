@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from slack_bolt.context.ack.async_ack import AsyncAck
@@ -12,9 +13,11 @@ from slack_bolt.context.async_context import AsyncBoltContext
 
 from bot.i18n import mark, say
 from bot.slack import personal
+from bot.slack.acts import Act
 from bot.slack.blocks import Block
 from bot.slack.inputs import channels_box, input_block, named, number_box, option, select
-from bot.slack.intake import Heard, apologise, hear
+from bot.slack.intake import Heard, raw_command, take
+from bot.slack.modals import acknowledge
 from storage import places
 from storage.domain import Complaint, Platform
 from storage.places import WorkspaceRules
@@ -37,22 +40,37 @@ FORBIDDEN = Complaint(text="Only owners and administrators of the workspace may 
 
 def register(app: Easel) -> None:
     async def submitted(ack: AsyncAck, context: AsyncBoltContext, view: Mapping[str, Any]) -> None:
-        await ack()
         about = json.loads(view["private_metadata"])
-        where = {"channel_id": about["channel"], "thread_ts": about["thread"]}
-        heard = await hear(app, context, "view", str(view["id"]), **where)
-        try:
-            await change(heard, view["state"]["values"])
-        except Exception:
-            await apologise(heard)
-            raise
+        raw = raw_command(
+            context,
+            "view",
+            str(view["id"]),
+            "rules",
+            channel_id=about["channel"],
+            thread_ts=about["thread"],
+            options=_chosen(view["state"]["values"]),
+        )
+        await take(app, raw, partial(acknowledge, ack, "state"))
 
     app.view(FORM)(submitted)
 
 
+def _chosen(values: Mapping[str, Any]) -> dict[str, str]:
+    """What the form says, as it can be written down."""
+    state, model = (values[name][name]["selected_option"]["value"] for name in ("state", "model"))
+    channels = values["channels"]["channels"].get("selected_conversations") or ()
+    quota = values["quota"]["quota"].get("value")
+    return {
+        "state": str(state),
+        "model": str(model),
+        "channels": " ".join(channels),
+        "quota": "" if quota is None else str(quota),
+    }
+
+
 async def open_form(heard: Heard) -> None:
     """With the rules as they are now."""
-    if not heard.person.manages:
+    if not heard.manages:
         await heard.complain(FORBIDDEN)
         return
     locale, team = heard.locale, heard.team_id
@@ -84,23 +102,21 @@ def _input(
     return input_block(name, say(locale, LABELS[name]), element, optional=optional, hint=hint)
 
 
-async def change(heard: Heard, values: Mapping[str, Any]) -> None:
+async def _change(heard: Heard) -> bool:
     """Save what the form says, and show what holds now."""
-    if not heard.person.manages:
+    if not heard.manages:
         await heard.complain(FORBIDDEN)
-        return
-    team = heard.team_id
-    state, model = (values[name][name]["selected_option"]["value"] for name in ("state", "model"))
-    channels = values["channels"]["channels"].get("selected_conversations") or ()
-    quota = values["quota"]["quota"].get("value")
+        return False
+    team, said = heard.team_id, {name: str(value) for name, value in heard.raw.options.items()}
+    quota = said["quota"]
 
     def chosen(rules: WorkspaceRules) -> WorkspaceRules:
         return replace(
             rules,
-            channels=tuple(channels),
-            default_model=None if model == OWN else str(model),
-            daily_pictures=None if quota is None else min(max(int(quota), 0), MOST_PICTURES),
-            paused=state == PAUSED,
+            channels=tuple(said["channels"].split()),
+            default_model=None if said["model"] == OWN else said["model"],
+            daily_pictures=min(max(int(quota), 0), MOST_PICTURES) if quota else None,
+            paused=said["state"] == PAUSED,
         )
 
     await heard.line.write(lambda s: places.change(s, Platform.SLACK, team, chosen))
@@ -108,3 +124,7 @@ async def change(heard: Heard, values: Mapping[str, Any]) -> None:
         await personal.show_settings(heard)
     else:
         await personal.publish_home(heard)
+    return False
+
+
+ACTS: Mapping[str, Act] = {"rules": _change}

@@ -5,8 +5,8 @@ What the form is about travels in its `private_metadata`, so it outlives a resta
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from slack_bolt.context.ack.async_ack import AsyncAck
@@ -19,8 +19,9 @@ from bot.slack import files
 from bot.slack.blocks import Block, plain
 from bot.slack.form import Form
 from bot.slack.inputs import file_box, input_block, named, option, select, text_box
-from bot.slack.intake import Heard, apologise, ask, hear, hear_in_menu
+from bot.slack.intake import Heard, apologise, client_of, hear, in_menu, raw_command, take
 from bot.slack.manifest import DRAW, REFERENCE
+from bot.slack.words import clip
 from storage.domain import Complaint
 from storage.log import LogEntry
 
@@ -46,11 +47,12 @@ LABELS = {
 def register(app: Easel) -> None:
     async def draw(ack: AsyncAck, context: AsyncBoltContext, body: Mapping[str, Any]) -> None:
         await ack()
-        await open_draw(await hear(app, context, "trigger", str(body["trigger_id"])))
+        raw = raw_command(context, "trigger", str(body["trigger_id"]))
+        await open_draw(await hear(app, client_of(context), raw))
 
     async def reference(ack: AsyncAck, context: AsyncBoltContext, body: Mapping[str, Any]) -> None:
         await ack()
-        heard = await hear_in_menu(app, context, body)
+        heard = await in_menu(app, context, body)
         try:
             await open_reference(heard)
         except Exception:
@@ -58,26 +60,23 @@ def register(app: Easel) -> None:
             raise
 
     async def submitted(ack: AsyncAck, context: AsyncBoltContext, view: Mapping[str, Any]) -> None:
-        about = json.loads(view.get("private_metadata") or "{}")
-        heard = await hear(
-            app,
-            context,
-            "view",
-            str(view["id"]),
-            channel_id=about.get("channel", ""),
-            thread_ts=about.get("thread", ""),
-        )
-        form = Form(heard, about, view)
-        errors = await form.errors()
-        if errors:
+        form = Form(app.line, context, view)
+        if errors := form.errors():
             await ack(response_action="errors", errors=errors)
-            return
-        await ack()
-        await ask(heard, form.submit, private=form.private)
+        else:
+            await take(app, form.command(), partial(acknowledge, ack, "prompt"))
 
     app.shortcut(DRAW)(draw)
     app.shortcut(REFERENCE)(reference)
     app.view(FORM)(submitted)
+
+
+async def acknowledge(ack: AsyncAck, field: str, words: str) -> None:
+    """Words for the person are shown at that field, and the form stays open."""
+    if words:
+        await ack(response_action="errors", errors={field: clip(words, 2000)})
+    else:
+        await ack()
 
 
 async def open_draw(heard: Heard) -> None:

@@ -28,9 +28,9 @@ LANGUAGES = {"en": mark("English"), "fr": mark("French"), "es": mark("Spanish")}
 
 
 async def queue_blocks(heard: Heard) -> list[Block]:
-    line, locale, user = heard.line, heard.locale, heard.user_id
+    line, locale, person = heard.line, heard.locale, heard.account
     now = line.database.clock()
-    requests = await line.read(lambda s: mine.queue(s, Platform.SLACK, user, locale, now))
+    requests = await line.read(lambda s: mine.queue(s, person, locale, now))
     blocks = [section(f"*{say(locale, 'Your requests')}*")]
     for request in requests:
         entry = request.entry
@@ -38,7 +38,7 @@ async def queue_blocks(heard: Heard) -> list[Block]:
         block = section(f"{prompt}\n{request.state}")
         if request.stranded:
             block["accessory"] = button("fetch", str(entry.job_id), say(locale, "Show"))
-        elif not entry.cancel_requested:
+        elif not (request.held or entry.cancel_requested):
             block["accessory"] = button("drop", str(entry.job_id), say(locale, "Cancel"))
         blocks.append(block)
     if not requests:
@@ -51,9 +51,9 @@ async def show_queue(heard: Heard) -> None:
 
 
 async def usage_blocks(heard: Heard) -> list[Block]:
-    line, locale, team, user = heard.line, heard.locale, heard.team_id, heard.user_id
+    line, locale, team, person = heard.line, heard.locale, heard.team_id, heard.account
     now = line.database.clock()
-    used = await line.read(lambda s: mine.used(s, line.settings, Platform.SLACK, team, user, now))
+    used = await line.read(lambda s: mine.used(s, line.settings, person, team, now))
     texts = [
         f"*{say(locale, 'Your usage')}*",
         say_n(locale, "{n} picture today.", "{n} pictures today.", used.pictures_today),
@@ -93,7 +93,7 @@ async def show_privacy(heard: Heard) -> None:
 async def export(heard: Heard) -> None:
     """Everything that is stored about the person, as a file in their direct messages."""
     line, locale, user = heard.line, heard.locale, heard.user_id
-    stored = await line.read(lambda s: forget.export_person(s, Platform.SLACK, user))
+    stored = await line.read(lambda s: forget.export_person(s, heard.account))
     data = json.dumps(stored, indent=2, ensure_ascii=False)
     opened = await heard.client.conversations_open(users=user)
     await heard.client.files_upload_v2(
@@ -107,8 +107,8 @@ async def export(heard: Heard) -> None:
 
 
 async def forget_me(heard: Heard) -> None:
-    line, user = heard.line, heard.user_id
-    await asyncio.to_thread(forget.forget, line.database, line.blobs, Platform.SLACK, user)
+    line = heard.line
+    await asyncio.to_thread(forget.forget, line.database, line.blobs, heard.account)
     await heard.tell(say(heard.locale, "Done. I have forgotten what you asked for."))
 
 
@@ -150,7 +150,7 @@ async def settings_blocks(heard: Heard) -> list[Block]:
     said = rows(locale, rules, line.settings.daily_pictures, quote=partial(escape, limit=300))
     title = f"*{say(locale, 'Settings of this workspace')}*"
     blocks = [section("\n".join([title, *(f"*{name}:* {value}" for name, value in said)]))]
-    if heard.person.manages:
+    if heard.manages:
         change = button("settings", "workspace", say(locale, "Change"))
         blocks.append({"type": "actions", "elements": [change]})
     return blocks
@@ -174,12 +174,12 @@ def _languages_and_looks(heard: Heard) -> list[Block]:
 
 
 async def _pictures(heard: Heard) -> list[Block]:
-    user = heard.user_id
+    person = heard.account
 
     def look(session: Session) -> list[tuple[LogEntry, str]]:
         made = [
             entry
-            for entry in log.page(session, user=(Platform.SLACK, user), limit=4 * PICTURES_SHOWN)
+            for entry in log.page(session, user=person, limit=4 * PICTURES_SHOWN)
             if entry.state is JobState.MADE and steer.shown_pictures(entry)
         ]
         found = []

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
-from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -15,47 +14,17 @@ from slack_bolt.context.async_context import AsyncBoltContext
 from bot.core import steer
 from bot.core.details import details
 from bot.i18n import say
-from bot.slack import manage, modals, personal
+from bot.slack import manage, modals
 from bot.slack.blocks import PICK, mrkdwn, section
-from bot.slack.intake import Address, Heard, apologise, ask, hear, hear_in_menu
+from bot.slack.intake import Heard, apologise, client_of, hear, in_menu, raw_command, take
 from bot.slack.manifest import DETAILS
 from bot.slack.words import escape
-from storage import deliveries
-from storage.domain import Complaint
+from storage.domain import Complaint, RawCommand
 
 if TYPE_CHECKING:
     from bot.slack.app import Easel
 
 ACTION = re.compile(r"easel:[a-z]+")
-
-
-@dataclass(frozen=True)
-class Press:
-    heard: Heard
-    action: str
-    value: str
-    job_id: UUID
-    """Zero where the button is about no job."""
-    picture: int
-
-    @property
-    def key(self) -> str:
-        """The same for a second press of the same button by the same person."""
-        heard = self.heard
-        where = f"{heard.channel_id}:{heard.message.get('ts', '')}"
-        return f"{where}:{self.action}:{self.value}:{heard.user_id}"
-
-
-Handler = Callable[[Press], Awaitable[None]]
-_HANDLERS: dict[str, Handler] = {}
-
-
-def _on(*actions: str) -> Callable[[Handler], Handler]:
-    def register_handler(handler: Handler) -> Handler:
-        _HANDLERS.update(dict.fromkeys(actions, handler))
-        return handler
-
-    return register_handler
 
 
 def register(app: Easel) -> None:
@@ -65,26 +34,20 @@ def register(app: Easel) -> None:
         body: Mapping[str, Any],
         action: Mapping[str, Any],
     ) -> None:
-        await ack()
-        container = body.get("container") or {}
-        heard = await hear(
-            app,
-            context,
-            "trigger",
-            str(body.get("trigger_id", "")),
-            channel_id=str((body.get("channel") or {}).get("id") or ""),
-            thread_ts=str(container.get("thread_ts") or ""),
-            message=body.get("message") or {"ts": container.get("message_ts", "")},
-        )
         name = str(action.get("action_id", "")).removeprefix("easel:")
         value = str(action.get("value") or (action.get("selected_option") or {}).get("value", ""))
         if name == PICK:
             name, _, value = value.partition(":")
-        handler = _HANDLERS.get(name)
-        if handler is None:
+        raw = _raw(context, body, name, value)
+        if name in WRITTEN_DOWN:
+            await take(app, raw, partial(_acknowledge, ack, context))
             return
+        await ack()
+        if (handler := _HANDLERS.get(name)) is None:
+            return
+        heard = await hear(app, client_of(context), raw)
         try:
-            await handler(_press(heard, name, value))
+            await handler(heard)
         except Exception:
             await apologise(heard)
             raise
@@ -93,7 +56,7 @@ def register(app: Easel) -> None:
         ack: AsyncAck, context: AsyncBoltContext, body: Mapping[str, Any]
     ) -> None:
         await ack()
-        heard = await hear_in_menu(app, context, body)
+        heard = await in_menu(app, context, body)
         try:
             await tell_details(heard, await heard.job_of_message())
         except Exception:
@@ -104,85 +67,43 @@ def register(app: Easel) -> None:
     app.shortcut(DETAILS)(details_wanted)
 
 
-def _press(heard: Heard, action: str, value: str) -> Press:
-    job, _, picture = value.partition(":")
-    job_id = UUID(int=0)
-    with suppress(ValueError):
-        job_id = UUID(job)
-    return Press(heard, action, value, job_id, int(picture) if picture.isdigit() else 0)
-
-
-@_on("again", "vary", "enlarge")
-async def remake(press: Press) -> None:
-    """A new request from an old one, in a message of its own."""
-    heard, line = press.heard, press.heard.line
-    entry = await heard.entry_for(press.job_id, steer.may_read)
-    if isinstance(entry, Complaint):
-        await heard.complain(entry)
-        return
-
-    async def submit(address: Address) -> UUID | Complaint:
-        request = steer.remake(
-            press.action, entry, press.picture, seed=line.seed(), catalog=line.catalog
+async def _acknowledge(ack: AsyncAck, context: AsyncBoltContext, words: str) -> None:
+    """Slack shows nothing of what acknowledges a press, so that words go by themselves."""
+    await ack()
+    if words and context.response_url:
+        await context.respond(  # type: ignore[misc]  # there is one here
+            text=words, response_type="ephemeral", replace_original=False
         )
-        if isinstance(request, Complaint):
-            return request
-        raw = heard.command("", press=press.key, parent_sha256=request.parent_sha256)
-        return await line.take(request, raw, address)
-
-    await ask(heard, submit, private=entry.request.private)
 
 
-@_on("edit")
-async def edit(press: Press) -> None:
-    entry = await press.heard.entry_for(press.job_id, steer.may_read)
-    if isinstance(entry, Complaint):
-        await press.heard.complain(entry)
-    else:
-        await modals.open_edit(press.heard, entry)
-
-
-@_on("cancel", "delete", "drop")
-async def change(press: Press) -> None:
-    """The card itself shows what came of it; App Home is shown anew."""
-    heard, line, job_id = press.heard, press.heard.line, press.job_id
-    entry = await heard.entry_for(job_id, steer.may_change)
-    complaint = entry if isinstance(entry, Complaint) else None
-    now = line.database.clock()
-    if complaint is None and press.action == "delete":
-        await line.write(lambda s: steer.delete(s, job_id, now))
-    elif complaint is None:
-        complaint = await line.write(lambda s: steer.cancel(s, job_id, now))
-    if press.action == "drop":
-        await _show_queue_anew(heard)
-    if complaint is not None:
-        await heard.complain(complaint)
-
-
-async def _show_queue_anew(heard: Heard) -> None:
-    if heard.context.response_url:
-        title, blocks = say(heard.locale, "Your requests"), await personal.queue_blocks(heard)
-        await heard.context.respond(  # type: ignore[misc]  # there is one here
-            text=title, blocks=blocks, replace_original=True
-        )
-    else:
-        await personal.publish_home(heard)
-
-
-@_on("report")
-async def report(press: Press) -> None:
-    heard, line, now = press.heard, press.heard.line, press.heard.line.database.clock()
-    new = await line.write(lambda s: steer.report(s, press.job_id, heard.user_id, now))
-    await heard.tell(
-        say(heard.locale, "Thank you. A moderator will look at it.")
-        if new
-        else say(heard.locale, "You have reported this already. A moderator will look at it.")
+def _raw(context: AsyncBoltContext, body: Mapping[str, Any], name: str, value: str) -> RawCommand:
+    """Who presses the same button twice asks for one thing."""
+    container = body.get("container") or {}
+    channel = str((body.get("channel") or {}).get("id") or "")
+    message_ts = str((body.get("message") or {}).get("ts") or container.get("message_ts", ""))
+    return raw_command(
+        context,
+        "trigger",
+        str(body.get("trigger_id", "")),
+        name,
+        channel_id=channel,
+        thread_ts=str(container.get("thread_ts") or ""),
+        message_ts=message_ts,
+        about=value,
+        press=f"{channel}:{message_ts}:{name}:{value}:{context.user_id or ''}",
     )
 
 
-@_on("details")
-async def show_details(press: Press) -> None:
-    await tell_details(press.heard, press.job_id)
+async def edit(heard: Heard) -> None:
+    entry = await heard.entry_for(steer.target(heard.raw.about).job_id, steer.may_read)
+    if isinstance(entry, Complaint):
+        await heard.complain(entry)
+    else:
+        await modals.open_edit(heard, entry)
+
+
+async def show_details(heard: Heard) -> None:
+    await tell_details(heard, steer.target(heard.raw.about).job_id)
 
 
 async def tell_details(heard: Heard, job_id: UUID | None) -> None:
@@ -204,34 +125,13 @@ async def tell_details(heard: Heard, job_id: UUID | None) -> None:
     await heard.tell(title, [section(f"*{title}*"), *long, *fields])
 
 
-@_on("fetch")
-async def fetch(press: Press) -> None:
-    heard, job_id = press.heard, press.job_id
-    entry = await heard.entry_for(job_id, steer.may_change)
-    if isinstance(entry, Complaint):
-        await heard.complain(entry)
-        return
-    address = heard.address(private=True)
-    await heard.line.write(lambda s: deliveries.move(s, job_id, address))
-
-
-@_on("settings")
-async def settings(press: Press) -> None:
-    await manage.open_form(press.heard)
-
-
-@_on("draw")
-async def draw(press: Press) -> None:
-    await modals.open_draw(press.heard)
-
-
-@_on("export")
-async def export(press: Press) -> None:
-    if press.value == press.heard.user_id:
-        await personal.export(press.heard)
-
-
-@_on("forget")
-async def forget(press: Press) -> None:
-    if press.value == press.heard.user_id:
-        await personal.forget_me(press.heard)
+_HANDLERS: Mapping[str, Callable[[Heard], Awaitable[None]]] = {
+    "edit": edit,
+    "details": show_details,
+    "settings": manage.open_form,
+    "draw": modals.open_draw,
+}
+WRITTEN_DOWN = frozenset(
+    {"again", "vary", "enlarge", "cancel", "delete", "drop", "fetch", "report", "export", "forget"}
+)
+"""Buttons that change something."""

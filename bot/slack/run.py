@@ -46,6 +46,7 @@ async def serve(settings: Settings) -> int:
             async with asyncio.TaskGroup() as group:
                 group.create_task(Deliverer(app.line, SlackShow(app.line, app.workspaces)).run())
                 group.create_task(Reaper(app.line).run())
+                group.create_task(app.inbox.run())
     return 0
 
 
@@ -57,12 +58,14 @@ def _is_connected(socket: AsyncSocketModeHandler) -> bool:
 @asynccontextmanager
 async def connect(app: Easel, settings: Settings) -> AsyncIterator[AsyncSocketModeHandler | None]:
     """Inside the block Slack's events come in: by Socket Mode if there is an app-level token,
-    else by HTTP. With OAuth there is HTTP in any case, for who installs the app."""
+    else by HTTP. With OAuth there is HTTP in any case, for who installs the app. An app that
+    speaks HTTP has a signing secret, or could not be made."""
     async with AsyncExitStack() as stack:
         session = await stack.enter_async_context(
             aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=ANSWER_SECONDS))
         )
         app.client.session = app.workspaces.session = session
+        stack.push_async_callback(app.inbox.close)
         await app.workspaces.identify(app.client)
         socket = None
         if settings.slack_app_token is not None:
@@ -71,7 +74,7 @@ async def connect(app: Easel, settings: Settings) -> AsyncIterator[AsyncSocketMo
             socket = AsyncSocketModeHandler(app, token, web_client=client)
             stack.push_async_callback(socket.close_async)
             await socket.connect_async()  # type: ignore[no-untyped-call]
-        if socket is None or app.oauth_flow is not None:
+        if app.speaks_http:
             runner = web.AppRunner(web_app(app), access_log=None)
             await runner.setup()
             stack.push_async_callback(runner.cleanup)
@@ -86,8 +89,10 @@ def web_app(app: Easel) -> web.Application:
         stamp = request.headers.get("X-Slack-Request-Timestamp", "")
         try:
             asked = await to_bolt_request(request)
-        except ValueError:
-            asked = None  # Not UTF-8.
+        except Exception:
+            # Bolt reads it before it looks at the signature, so anybody may have written it: no
+            # UTF-8, no object, or nested without end.
+            asked = None
         if asked is None or not _SECONDS.fullmatch(stamp):
             # Slack sends neither, and Bolt would stumble over it.
             return web.json_response({"error": "invalid request"}, status=401)

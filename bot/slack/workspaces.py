@@ -242,7 +242,9 @@ class Workspaces:
         """Every event names the app that it is for."""
         self.application = self.application or app_id
 
-    async def client(self, enterprise_id: str, team_id: str) -> AsyncWebClient | None:
+    async def client(
+        self, enterprise_id: str, team_id: str, *, patient: bool = False
+    ) -> AsyncWebClient | None:
         """None when nobody there has the app installed any more."""
         token = None
         if self._installations is None:
@@ -255,7 +257,7 @@ class Workspaces:
             token = found.bot_token if found else None
         if token is None:
             return None
-        client = web_client(self._settings, token)
+        client = web_client(self._settings, token, patient=patient)
         client.session = self.session
         return client
 

@@ -27,7 +27,7 @@ from bot.showing import (
     Told,
 )
 from storage import deliveries, jobs, leases, log, review, troubles
-from storage.domain import Card, Complaint, Delivery, JobState, Platform, StepReport, Tone
+from storage.domain import Account, Card, Complaint, Delivery, JobState, Platform, StepReport, Tone
 from storage.domain.job import Phase
 from storage.log import LogEntry
 from storage.tables import DeliveryRow
@@ -36,6 +36,7 @@ from tests.fakes.nouns import NOON, FakeClock, recorded
 from tests.fakes.painter import Painter
 
 LEASE = timedelta(seconds=15)
+ALICE = Account(platform=Platform.DISCORD, user_id="alice")
 
 
 class Chat:
@@ -93,7 +94,7 @@ class Office:
     def queued(self) -> list[str]:
         """What `/queue` says of each request."""
         with self.line.database.read() as session:
-            found = mine.queue(session, Platform.DISCORD, "alice", "en", self.clock())
+            found = mine.queue(session, ALICE, "en", self.clock())
         return [request.state for request in found]
 
     def cancel(self, job: UUID) -> str:
@@ -516,3 +517,44 @@ async def test_each_application_shows_its_own(office: Office) -> None:
     office.clock.advance(minutes=3)
     await Deliverer(office.line, service).refresh_waiting()
     assert [office.row(j).desired_revision for j in (ours, theirs, anybodys)] == [1, 2, 2]
+
+
+async def test_a_card_whose_worker_is_lost_waits_for_another(office: Office) -> None:
+    job = office.job()
+    lost = office.painter.claim()
+    assert lost is not None
+    office.painter.report(lost, Phase.DRAWING, 2, 10)
+    office.clock.advance(seconds=2)
+    assert await office.deliver() == [Tone.WORKING]
+    office.clock.advance(seconds=20)
+    office.painter.sign_of_life()
+    await office.reaper.step()
+    assert await office.deliver() == [Tone.WAITING]
+    card = office.chat.shown[-1]
+    assert (card.title, card.progress_0_1) == ("Waiting", None)
+    assert "waits for another one, first in line." in card.text
+    assert [button.action for button in card.buttons] == ["cancel"]
+    await office.reaper.step()
+    assert await office.deliver() == [], "nothing has changed"
+    office.clock.advance(minutes=3)
+    await office.deliverer.refresh_waiting()
+    assert await office.deliver() == [Tone.WAITING]
+    assert "No worker has answered for two minutes." in office.chat.shown[-1].text
+    assert office.painter.claim() is not None
+    assert await office.deliver() == [Tone.WORKING]
+    with office.line.database.write() as session:
+        jobs.cancel(session, job, office.clock())
+    office.clock.advance(seconds=20)
+    assert await office.deliver() == [Tone.WORKING], "it ends; nobody takes it up"
+    assert office.chat.shown[-1].text == "Stopping…"
+
+
+async def test_the_queue_of_a_person_says_it_too(office: Office) -> None:
+    office.job()
+    assert office.painter.claim() is not None
+    with office.line.database.read() as session:
+        [request] = mine.queue(session, ALICE, "en", office.clock())
+        assert request.state == "Being drawn."
+        office.clock.advance(seconds=20)
+        [request] = mine.queue(session, ALICE, "en", office.clock())
+        assert "waits for another one, first in line." in request.state

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from storage import deliveries, jobs
 from storage.domain import (
+    Account,
     Decision,
     EventKey,
     GenerationJob,
@@ -51,6 +52,12 @@ def a_request(**changes: Any) -> ImageRequest:
         seed=7,
     )
     return replace(request, **changes)
+
+
+def account(
+    user: str = "alice", platform: Platform = Platform.DISCORD, tenant: str = ""
+) -> Account:
+    return Account(platform=platform, tenant=tenant, user_id=user)
 
 
 def an_event(id: str | None = None) -> EventKey:

@@ -159,7 +159,7 @@ async def serving_http(
 
 def _of_bolt(task: asyncio.Task[Any]) -> bool:
     name = getattr(task.get_coro(), "__qualname__", "")
-    return "run_ack_function_asynchronously" in name or name == "_message"
+    return "run_ack_function_asynchronously" in name or name in ("_talk", "Inbox.act", "Inbox._act")
 
 
 def actions(message: Seen) -> list[str]:

@@ -36,10 +36,11 @@ from bot.watch import watched
 from storage import backup, doorbell, forget, logs, restore
 from storage.blobs import Blobs, open_blobs
 from storage.database import Database
-from storage.domain import JobState, Platform
+from storage.domain import JobState
 from storage.log import LogEntry
 from storage.settings import Settings
 from tests.fakes.discord_world import World
+from tests.fakes.nouns import account
 from tests.hostile.failing_worker import WORD
 
 CANARY = "canary5309wort"
@@ -246,7 +247,7 @@ class Journey:
         line = self.line
         reaper = asyncio.create_task(Reaper(line).run())
         start = time.monotonic()
-        await asyncio.to_thread(forget.forget, line.database, line.blobs, Platform.DISCORD, person)
+        await asyncio.to_thread(forget.forget, line.database, line.blobs, account(person))
         found: dict[str, int] = {}
 
         def gone() -> bool:

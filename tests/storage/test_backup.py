@@ -1,4 +1,5 @@
-"""Backup and restore, on SQLite, on PostgreSQL, and from one to the other."""
+"""Backup and restore, on SQLite, on PostgreSQL, and from one to the other. A backup of an older
+Easel is restored in `tests/upgrade`."""
 
 import gzip
 import hashlib
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import select, text
+from sqlalchemy import inspect, select, text
 
 from storage import backup, forget, forgotten, jobs, leases, log, migrate, places, restore, review
 from storage.backup import Unfit
@@ -22,7 +23,8 @@ from storage.domain import Decision, Platform, Reference, ReferenceUse
 from storage.places import WorkspaceRules
 from storage.tables import Base, VerdictRow
 from tests.conftest import _env
-from tests.fakes.nouns import FakeClock, a_request, made, recorded
+from tests.fakes.archives import Archive
+from tests.fakes.nouns import FakeClock, a_request, account, made, recorded
 
 DISCORD = Platform.DISCORD
 CANARY = "canary-prompt-5309"
@@ -85,7 +87,7 @@ def draw(
         [picture] = outcome.pictures
         object.__setattr__(picture, "sha256", sha256)
         assert jobs.finish(session, job, outcome, clock())
-        review.report(session, job.id, by=f"friend of {user}", now=clock())
+        review.report(session, job.id, by=account(f"friend of {user}"), now=clock())
     clock.advance(seconds=1)
 
 
@@ -187,7 +189,7 @@ def test_who_asked_to_be_forgotten_is_forgotten_by_a_restore(
     fill(database, pictures, clock)
     backup.backup(database, pictures, tmp_path / "easel.tar")
     clock.advance(hours=1)
-    forget.forget(database, pictures, DISCORD, "alice")
+    forget.forget(database, pictures, account("alice"))
     database.close()
     assert b"alice" in saved_rows(tmp_path / "easel.tar")
 
@@ -213,7 +215,7 @@ def test_a_list_of_another_place_counts_too(
     fill(database, pictures, clock)
     backup.backup(database, pictures, tmp_path / "easel.tar")
     clock.advance(hours=1)
-    forget.forget(database, pictures, DISCORD, "bob")
+    forget.forget(database, pictures, account("bob"))
     fresh, restored = open_database("new"), blobs_in(tmp_path / "new")
     entries = forgotten.read(pictures)
     report = restore.restore(tmp_path / "easel.tar", fresh, restored, entries)
@@ -224,19 +226,41 @@ def test_a_list_of_another_place_counts_too(
     assert forgotten.read(restored) == entries, "the next restore knows it too"
 
 
+def test_a_list_of_a_release_without_tenants_counts_too(
+    tmp_path: Path, clock: FakeClock, open_database: Open
+) -> None:
+    """It named a Slack id of any team, so all of them are forgotten: too much, never too little.
+    Today's names one account."""
+    database, pictures = open_database("old"), blobs_in(tmp_path / "old")
+    fill(database, pictures, clock)
+    with database.write() as session:
+        session.execute(text("update requests set platform = 'slack', tenant = 'T1'"))
+        session.execute(text("update requests set tenant = 'T2' where user_id = 'carol'"))
+        session.execute(text("update requests set user_id = 'U1' where user_id <> 'bob'"))
+    backup.backup(database, pictures, tmp_path / "easel.tar")
+    now = clock.advance(hours=1)
+    before = {hashlib.sha256(b"slack:U1").hexdigest(): now}
+    today = {hashlib.sha256(b"slack:T1:U1").hexdigest(): now}
+    for name, entries, people in (("new", before, 2), ("newer", today, 1)):
+        fresh = open_database(name)
+        restored = blobs_in(tmp_path / name)
+        report = restore.restore(tmp_path / "easel.tar", fresh, restored, entries)
+        assert report.forgotten == people
+
+
 def test_who_came_back_after_being_forgotten_stays(
     tmp_path: Path, clock: FakeClock, open_database: Open
 ) -> None:
     database, pictures = open_database("old"), blobs_in(tmp_path / "old")
     fill(database, pictures, clock)
-    forget.forget(database, pictures, DISCORD, "alice")
+    forget.forget(database, pictures, account("alice"))
     clock.advance(hours=1)
     draw(database, pictures, clock, "alice", b"anew")
     backup.backup(database, pictures, tmp_path / "easel.tar")
     new = open_database("new")
     assert restore.restore(tmp_path / "easel.tar", new, pictures).forgotten == 0
     with new.read() as session:
-        assert len(log.page(session, user=(DISCORD, "alice"))) == 1
+        assert len(log.page(session, user=account("alice"))) == 1
 
 
 def test_forgetting_during_a_backup(tmp_path: Path, clock: FakeClock, open_database: Open) -> None:
@@ -245,7 +269,7 @@ def test_forgetting_during_a_backup(tmp_path: Path, clock: FakeClock, open_datab
     fill(database, pictures, clock)
     backup.backup(database, pictures, tmp_path / "easel.tar")
     clock.advance(minutes=-5)
-    forget.forget(database, pictures, DISCORD, "alice")
+    forget.forget(database, pictures, account("alice"))
     new = open_database("new")
     assert restore.restore(tmp_path / "easel.tar", new, pictures).forgotten == 1
 
@@ -352,7 +376,7 @@ def test_a_file_that_is_not_whole_is_refused(
 ) -> None:
     database, pictures = open_database("old"), blobs_in(tmp_path / "old")
     fill(database, pictures, clock)
-    forget.forget(database, pictures, DISCORD, "nobody")
+    forget.forget(database, pictures, account("nobody"))
     backup.backup(database, pictures, tmp_path / "easel.tar")
     rewritten(tmp_path / "easel.tar", change)
     new = open_database("new")
@@ -377,6 +401,24 @@ def test_a_backup_does_not_overwrite(tmp_path: Path, clock: FakeClock, open_data
     assert (tmp_path / "easel.tar").read_text() == "mine"
 
 
+def without_what_came_later(file: Path, first: Database) -> None:
+    """Tables and columns that the first schema has not."""
+    archive = Archive(file)
+    with first.engine.begin() as connection:
+        migrate.run(connection, "0001")
+        schema = inspect(connection)
+        for table in list(archive.rows):
+            if not schema.has_table(table):
+                archive.leave_out(table)
+                continue
+            known = {column["name"] for column in schema.get_columns(table)}
+            archive.rows[table] = [
+                {name: value for name, value in row.items() if name in known}
+                for row in archive.rows[table]
+            ]
+    archive.save(file)
+
+
 def test_a_backup_of_an_older_schema_is_brought_up_to_date(
     tmp_path: Path, clock: FakeClock, open_database: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -388,6 +430,7 @@ def test_a_backup_of_an_older_schema_is_brought_up_to_date(
         patch.setattr(migrate, "revision", lambda _: "0001")
         patch.setattr(migrate, "newest", lambda: "0001")
         backup.backup(database, pictures, tmp_path / "easel.tar")
+    without_what_came_later(tmp_path / "easel.tar", open_database("first"))
     new = open_database("new")
     restore.restore(tmp_path / "easel.tar", new, blobs_in(tmp_path / "new"))
     assert migrate.current(new) == migrate.newest()

@@ -7,6 +7,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
@@ -17,7 +18,7 @@ from storage import forget, forgotten, jobs, leases, migrate, sweep
 from storage.blobs import Blobs, NotStored
 from storage.database import Database
 from storage.domain import Platform, Reference, ReferenceUse
-from tests.fakes.nouns import FakeClock, a_request, made, recorded
+from tests.fakes.nouns import FakeClock, a_request, account, made, recorded
 
 PATIENCE_SECONDS = 60.0
 ORPHAN = hashlib.sha256(b"orphan").hexdigest()
@@ -94,8 +95,7 @@ def test_by_hash_in_two_places(blobs: Blobs) -> None:
     assert names(blobs) == []
     with pytest.raises(FileNotFoundError):
         blobs.move(sha256, to_kept_apart=True)
-    with pytest.raises(FileNotFoundError):
-        blobs.changed_at(sha256, kept_apart=True)
+    assert blobs.find(sha256, kept_apart=True) is None
 
 
 def test_from_one_place_only(blobs: Blobs) -> None:
@@ -110,7 +110,7 @@ def test_what_is_kept_is_there_for_the_next_process(url: str, blobs: Blobs) -> N
     sha256 = blobs.put(b"pixels" * 100_000)
     assert Blobs(url).get(sha256) == b"pixels" * 100_000
     [stored] = Blobs(url).all()
-    assert stored.changed_at == blobs.changed_at(sha256, kept_apart=False)
+    assert stored == blobs.find(sha256)
     assert abs(datetime.now(UTC) - stored.changed_at) < timedelta(hours=1)
 
 
@@ -123,9 +123,9 @@ def test_many(blobs: Blobs) -> None:
 def test_who_was_forgotten(blobs: Blobs) -> None:
     noon = datetime(2026, 11, 21, 12, tzinfo=UTC)
     assert forgotten.read(blobs) == {}
-    forgotten.add(blobs, Platform.DISCORD, "alice", noon)
-    forgotten.add(blobs, Platform.DISCORD, "alice", noon + timedelta(hours=1))
-    forgotten.add(blobs, Platform.SLACK, "alice", noon)
+    forgotten.add(blobs, account("alice"), noon)
+    forgotten.add(blobs, account("alice"), noon + timedelta(hours=1))
+    forgotten.add(blobs, account("alice", Platform.SLACK), noon)
     assert sorted(forgotten.read(blobs).values()) == [noon, noon + timedelta(hours=1)]
     assert all("alice" not in name for name in forgotten.read(blobs))
     assert names(blobs) == [], "it is no picture, and no sweep deletes it"
@@ -193,8 +193,8 @@ def test_a_sweep_leaves_what_was_stored_again_meanwhile(
     blobs.put(b"orphan")
     later(now)
     [found] = sweep.orphans(now, blobs)
-    newer = found.changed_at + timedelta(seconds=1)
-    monkeypatch.setattr(blobs, "changed_at", lambda *_, **__: newer)
+    newer = replace(found, changed_at=found.changed_at + timedelta(seconds=1))
+    monkeypatch.setattr(blobs, "find", lambda *_, **__: newer)
     assert sweep.sweep(now, blobs) == 0
     assert names(blobs) == [(ORPHAN, False)]
 
@@ -220,7 +220,7 @@ def test_forgetting_leaves_no_byte_in_any_file(tmp_path: Path) -> None:
 
     assert canary.encode() in everything()
     with database.read():
-        forget.forget(database, blobs, Platform.DISCORD, "alice4711")
+        forget.forget(database, blobs, account("alice4711"))
     database.checkpoint()
     left = everything()
     assert canary.encode() not in left

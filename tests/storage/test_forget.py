@@ -6,9 +6,9 @@ from sqlalchemy import select, text
 
 from storage import forget, jobs, leases, log, review
 from storage.database import Database
-from storage.domain import Decision, Platform, Reference, ReferenceUse
+from storage.domain import Decision, Reference, ReferenceUse
 from storage.tables import UsageRow
-from tests.fakes.nouns import FakeClock, a_request, made, recorded
+from tests.fakes.nouns import FakeClock, a_request, account, made, recorded
 
 CANARY = "canary-prompt-5309"
 
@@ -30,7 +30,7 @@ def drawn(database: Database, clock: FakeClock, user: str, sha256: str, referenc
         )
         assert job is not None
         assert jobs.finish(session, job, made(job, sha256=sha256), clock())
-        review.report(session, job.id, by=user, now=clock())
+        review.report(session, job.id, by=account(user), now=clock())
 
 
 def everything(database: Database) -> str:
@@ -47,7 +47,7 @@ def test_nothing_of_the_person_stays_and_all_of_the_others(
     drawn(database, clock, "alice", "a" * 64, shared)
     drawn(database, clock, "bob", "b" * 64, shared)
     with database.write() as session:
-        hashes = forget.forget_person(session, Platform.DISCORD, "alice", clock())
+        hashes = forget.forget_person(session, account("alice"), clock())
     assert hashes == ["a" * 63 + "0"], "the reference is Bob's too"
     left = everything(database)
     assert "alice" not in left

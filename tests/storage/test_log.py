@@ -7,7 +7,7 @@ import pytest
 from storage import log, queue, review
 from storage.database import Database
 from storage.domain import Platform, ReviewKind
-from tests.fakes.nouns import FakeClock, a_request, recorded
+from tests.fakes.nouns import NOON, FakeClock, a_request, account, recorded
 
 
 @pytest.fixture
@@ -51,9 +51,9 @@ def test_the_start_of_an_id_is_enough(database: Database, ids: list[UUID]) -> No
 
 def test_reported_ones(database: Database, clock: FakeClock, ids: list[UUID]) -> None:
     with database.write() as session:
-        assert review.report(session, ids[2], by="bob", now=clock())
-        assert not review.report(session, ids[2], by="bob", now=clock()), "once each"
-        assert review.report(session, ids[2], by="carol", now=clock())
+        assert review.report(session, ids[2], by=account("bob"), now=clock())
+        assert not review.report(session, ids[2], by=account("bob"), now=clock()), "once each"
+        assert review.report(session, ids[2], by=account("carol"), now=clock())
     with database.read() as session:
         found = log.page(session, reviews=[ReviewKind.REPORT])
         assert [entry.job_id for entry in found] == [ids[2]]
@@ -63,6 +63,7 @@ def test_reported_ones(database: Database, clock: FakeClock, ids: list[UUID]) ->
 def test_position_counts_who_is_before(database: Database, ids: list[UUID]) -> None:
     with database.read() as session:
         assert [queue.position(session, job) for job in ids] == [1, 2, 3, 4, 5]
-        there = {job.job_id: job.position for job in queue.unfinished(session, Platform.DISCORD)}
+        unfinished = queue.unfinished(session, Platform.DISCORD, NOON)
+        there = {job.job_id: job.position for job in unfinished}
         assert there == {job: place for place, job in enumerate(ids, 1)}
-        assert queue.unfinished(session, Platform.SLACK) == []
+        assert queue.unfinished(session, Platform.SLACK, NOON) == []

@@ -14,8 +14,8 @@ from sqlalchemy.orm import Session
 
 from storage import forget, jobs, leases, log, migrate
 from storage.database import Database
-from storage.domain import GenerationJob, JobState, Platform
-from tests.fakes.nouns import FakeClock, made, recorded
+from storage.domain import GenerationJob, JobState
+from tests.fakes.nouns import FakeClock, account, made, recorded
 from tests.servers import needs_postgres
 
 pytestmark = needs_postgres
@@ -97,7 +97,7 @@ def test_the_reaper_does_not_undo_a_result(database: Database) -> None:
 def test_who_is_forgotten_while_a_result_comes_is_forgotten(database: Database) -> None:
     job = claimed(database)
     now = database.clock()
-    forget_alice = lambda s: forget.forget_person(s, Platform.DISCORD, "alice", now)  # noqa: E731
+    forget_alice = lambda s: forget.forget_person(s, account("alice"), now)  # noqa: E731
     hashes = while_finishing(database, job, forget_alice)
     assert hashes == [made(job).pictures[0].sha256]
     with database.read() as session:

@@ -19,7 +19,7 @@ from storage.database import Database
 from storage.domain import Platform, ReviewKind
 from storage.tables import JobRow, RequestRow, is_open
 from tests.bench import million
-from tests.fakes.nouns import NOON, an_event, made, recorded
+from tests.fakes.nouns import NOON, account, an_event, made, recorded
 
 COUNT = 20_000
 SERVER = os.environ.get("EASEL_TEST_POSTGRES_URL", "")
@@ -78,7 +78,7 @@ def test_search_finds_what_reading_all_prompts_finds(filled: Database) -> None:
             hits = [(job, row) for job, there, row in said if holds(there, sought)]
             found = log.page(session, search=typed)
             assert [e.job_id for e in found] == [job for job, _ in hits[:50]], typed
-            found = log.page(session, search=typed, user=("discord", "u1"), limit=7)
+            found = log.page(session, search=typed, user=account("u1"), limit=7)
             his = [job for job, row in hits if row.user_id == "u1"]
             assert [e.job_id for e in found] == his[:7], typed
             if len(hits) > 100:
@@ -121,16 +121,16 @@ def finished(session: Session) -> None:
     assert jobs.finish(session, job, made(job), NOON)
 
 
-PERSON = (Platform.DISCORD, "u1")
+PERSON = account("u1")
 QUERIES: dict[str, Callable[[Session], object]] = {
     "known": lambda s: jobs.known(s, an_event(), "press", NOON),
-    "standing": lambda s: standing.of(s, *PERSON, NOON),
+    "standing": lambda s: standing.of(s, PERSON, "g1", NOON),
     "mean": lambda s: usage.mean_device_seconds(s, "builtin"),
-    "recent": lambda s: usage.recent(s, *PERSON, 5),
+    "recent": lambda s: usage.recent(s, PERSON, 5),
     "position": lambda s: queue.position(
         s, s.scalars(select(JobRow.id).where(is_open()).limit(1)).one()
     ),
-    "waiting": lambda s: queue.unfinished(s, "discord"),
+    "waiting": lambda s: queue.unfinished(s, "discord", NOON),
     "due": lambda s: deliveries.any_due(s, Platform.DISCORD, NOON),
     "take": lambda s: deliveries.lease_due(
         s,
@@ -146,10 +146,10 @@ QUERIES: dict[str, Callable[[Session], object]] = {
     "expire": lambda s: forget.expire_blocked(s, older_than=timedelta(9), now=NOON),
     "page": log.page,
     "next page": lambda s: log.page(s, before=million.at_depth(s, COUNT - 100)),
-    "person": lambda s: log.page(s, user=("discord", "u4000")),
+    "person": lambda s: log.page(s, user=account("u4000")),
     "server": lambda s: log.page(s, workspace=("discord", "s300")),
     "held": lambda s: log.page(s, reviews=[ReviewKind.HOLD]),
-    "unfinished": lambda s: log.page(s, unfinished=True, user=("discord", "u1")),
+    "unfinished": lambda s: log.page(s, unfinished=True, user=account("u1")),
     "search": lambda s: log.page(s, search="zzzz"),
     "search of a server": lambda s: log.page(s, search="red", workspace=("discord", "s2")),
     "search of what is held": lambda s: log.page(s, search="red", reviews=[ReviewKind.HOLD]),

@@ -11,7 +11,7 @@ from storage import forget, log, migrate, review, search
 from storage.database import Database
 from storage.domain import Platform, ReviewKind
 from storage.tables import SearchRow
-from tests.fakes.nouns import FakeClock, a_request, recorded
+from tests.fakes.nouns import FakeClock, a_request, account, recorded
 
 PROMPTS = {
     "apple": "A red Apple on a table",
@@ -161,18 +161,18 @@ def test_within_one_person_one_server_and_what_is_held(
             for user, server in (("U1", "a"), ("U1", "b"), ("U2", "a"))
         }
         first = next(iter(whose))
-        review.report(session, first, by="bob", now=clock())
+        review.report(session, first, by=account("bob"), now=clock())
 
     def found(**filters: object) -> list[tuple[str, str]]:
         with database.read() as session:
             page = log.page(session, search="apple", **filters)  # type: ignore[arg-type]
             return [whose[entry.job_id] for entry in page]
 
-    assert found(user=("discord", "U1")) == [("U1", "b"), ("U1", "a")]
+    assert found(user=account("U1")) == [("U1", "b"), ("U1", "a")]
     assert found(workspace=("discord", "a")) == [("U2", "a"), ("U1", "a")]
-    assert found(user=("discord", "U1"), workspace=("discord", "a")) == [("U1", "a")]
-    assert found(user=("slack", "U1")) == []
-    assert found(user=("discord", "u1")) == [], "ids keep their case"
+    assert found(user=account("U1"), workspace=("discord", "a")) == [("U1", "a")]
+    assert found(user=account("U1", Platform.SLACK)) == []
+    assert found(user=account("u1")) == [], "ids keep their case"
     assert found(reviews=[ReviewKind.REPORT]) == [("U1", "a")]
 
 
@@ -180,12 +180,12 @@ def test_who_is_forgotten_is_found_no_more(database: Database, clock: FakeClock)
     with database.write() as session:
         for user in ("alice", "bob"):
             recorded(session, now=clock(), user=user, request=a_request(prompt=f"canary {user}"))
-        forget.forget_person(session, Platform.DISCORD, "alice", clock())
+        forget.forget_person(session, account("alice"), clock())
     with database.read() as session:
         [entry] = log.page(session, search="canary")
         assert entry.user_id == "bob"
         assert log.page(session, search="alice") == []
-        assert log.page(session, user=("discord", "alice"), search="canary") == []
+        assert log.page(session, user=account("alice"), search="canary") == []
         stored = session.scalars(select(SearchRow.words).order_by(SearchRow.number)).all()
         assert stored[0] == ""
         if database.is_sqlite:
@@ -199,7 +199,7 @@ def test_the_index_agrees_with_its_table(database: Database, ids: dict[UUID, str
     if not database.is_sqlite:
         pytest.skip("PostgreSQL keeps its index itself")
     with database.write() as session:
-        forget.forget_person(session, Platform.DISCORD, "alice", database.clock())
+        forget.forget_person(session, account("alice"), database.clock())
         check = "insert into search_words (search_words, rank) values ('integrity-check', 1)"
         session.execute(text(check))
 
@@ -212,7 +212,7 @@ def test_the_migration_indexes_what_is_there(
 
     with database.write() as session:
         whose = [recorded(session, now=clock(), user=f"u{i}") for i in range(7)]
-        forget.forget_person(session, Platform.DISCORD, "u3", clock())
+        forget.forget_person(session, account("u3"), clock())
     with database.engine.begin() as connection:
         command.downgrade(migrate._config(connection), "0001")
     monkeypatch.setattr(
@@ -222,9 +222,7 @@ def test_the_migration_indexes_what_is_there(
     with database.read() as session:
         found = log.page(session, search="apple")
         assert {entry.job_id for entry in found} == {*whose} - {whose[3]}
-        assert [e.user_id for e in log.page(session, search="red", user=("discord", "u6"))] == [
-            "u6"
-        ]
+        assert [e.user_id for e in log.page(session, search="red", user=account("u6"))] == ["u6"]
     with database.write() as session:
         recorded(session, now=clock())
         assert len(log.page(session, search="apple")) == 7

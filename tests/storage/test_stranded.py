@@ -10,7 +10,7 @@ from storage import deliveries, forget, jobs, leases, places, review, troubles
 from storage.database import Database
 from storage.domain import Delivery, Platform, ReviewKind
 from storage.places import WorkspaceRules
-from tests.fakes.nouns import FakeClock, a_request, made, recorded
+from tests.fakes.nouns import FakeClock, a_request, account, made, recorded
 
 LEASE = timedelta(seconds=15)
 DISCORD = Platform.DISCORD
@@ -44,7 +44,7 @@ def test_results_wait_for_their_person(database: Database, clock: FakeClock) -> 
     drawn(database, clock, private=True, user="bob")
     last = drawn(database, clock, private=True)
     with database.read() as session:
-        found = troubles.stranded(session, DISCORD, "alice", 10)
+        found = troubles.stranded(session, account("alice"), 10)
     assert list(found) == [last.job_id, public.job_id, first.job_id]
 
 
@@ -54,7 +54,7 @@ def test_a_moved_result_is_due_at_its_new_address(database: Database, clock: Fak
         deliveries.move(session, lost.job_id, {"message_id": "new"})
     with database.write() as session:
         (due,) = taken(session, clock)
-        assert not troubles.stranded(session, DISCORD, "alice", 10)
+        assert not troubles.stranded(session, account("alice"), 10)
     assert (due.job_id, due.address) == (lost.job_id, {"message_id": "new"})
     assert not due.shown_pictures
 
@@ -63,7 +63,7 @@ def test_forgetting_takes_down_what_was_given_up(database: Database, clock: Fake
     """It may have shown a picture before its channel refused an edit."""
     lost = drawn(database, clock, private=True)
     with database.write() as session:
-        forget.forget_person(session, DISCORD, "alice", clock.now)
+        forget.forget_person(session, account("alice"), clock.now)
     with database.write() as session:
         (due,) = taken(session, clock)
         assert due.removed
@@ -79,7 +79,7 @@ def test_an_export_holds_one_person(database: Database, clock: FakeClock) -> Non
     drawn(database, clock, private=False)
     drawn(database, clock, private=False, user="bob")
     with database.read() as session:
-        stored = forget.export_person(session, DISCORD, "alice")
+        stored = forget.export_person(session, account("alice"))
     assert json.loads(json.dumps(stored)) == stored
     counts = {name: len(rows) for name, rows in stored.items() if isinstance(rows, list)}
     assert counts == {
@@ -90,6 +90,7 @@ def test_an_export_holds_one_person(database: Database, clock: FakeClock) -> Non
         "verdicts": 1,
         "usage": 1,
         "reviews": 0,
+        "sanctions": 0,
         "bans": 0,
     }
     assert "bob" not in json.dumps(stored)
@@ -98,12 +99,12 @@ def test_an_export_holds_one_person(database: Database, clock: FakeClock) -> Non
 def test_who_reported_is_known_to_nobody_else(database: Database, clock: FakeClock) -> None:
     job_id = drawn(database, clock, private=False).job_id
     with database.write() as session:
-        review.report(session, job_id, by="bob", now=clock.now)
+        review.report(session, job_id, by=account("bob"), now=clock.now)
     with database.read() as session:
-        assert "bob" not in json.dumps(forget.export_person(session, DISCORD, "alice"))
-        assert "bob" in json.dumps(forget.export_person(session, DISCORD, "bob"))
+        assert "bob" not in json.dumps(forget.export_person(session, account("alice")))
+        assert "bob" in json.dumps(forget.export_person(session, account("bob")))
     with database.write() as session:
-        forget.forget_person(session, DISCORD, "bob", clock.now)
+        forget.forget_person(session, account("bob"), clock.now)
     with database.read() as session:
         (still_open,) = review.waiting(session, ReviewKind.REPORT)
     assert "bob" not in still_open.opened_by

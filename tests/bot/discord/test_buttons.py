@@ -8,9 +8,10 @@ from simcord.backend.errors import SetupError
 
 from bot.i18n import say
 from storage import forget, log, review
-from storage.domain import Decision, JobState, Mode, Platform, ReviewKind
+from storage.domain import Decision, JobState, Mode, ReviewKind
 from storage.settings import Settings
 from tests.fakes.discord_world import World, button, refusal
+from tests.fakes.nouns import account
 
 LOCALES = ["en", "fr", "es"]
 
@@ -193,7 +194,7 @@ async def test_what_was_forgotten_is_said_so(world: World) -> None:
     assert heard.response is not None
     components = said.response.components if said.response else []
     with world.line.database.write() as session:
-        forget.forget_person(session, Platform.DISCORD, str(world.alice.id), world.env.now())
+        forget.forget_person(session, account(str(world.alice.id)), world.env.now())
     assert said.response is not None
     late = await world.bob.click(said.response, custom_id=button(components, "again"))
     assert "I have forgotten this request" in refusal(late)

@@ -7,8 +7,9 @@ from simcord import InteractionResult
 
 from bot.i18n import say
 from storage import deliveries, forget
-from storage.domain import Delivery, JobState, Platform
+from storage.domain import Delivery, JobState
 from tests.fakes.discord_world import World, button, custom_ids, refusal
+from tests.fakes.nouns import account
 
 LOCALES = ["en", "fr", "es"]
 
@@ -146,7 +147,7 @@ async def test_forgetting_empties_the_address_of_a_lost_message(world: World) ->
         delivery = deliveries.get(session, job_id)
         assert delivery is not None
         deliveries.give_up(session, delivery, "direct messages are closed")
-        forget.forget_person(session, Platform.DISCORD, str(world.alice.id), world.env.now())
+        forget.forget_person(session, account(str(world.alice.id)), world.env.now())
     await world.deliver()
     assert not world.delivery(job_id).address
 

@@ -1,9 +1,12 @@
 """Mentions and direct messages, with files and in threads."""
 
 import asyncio
+from typing import Any
 
 import pytest
+from sqlalchemy.exc import OperationalError
 
+from storage import inbox
 from storage.domain import Mode
 from tests.fakes.painter import png
 from tests.fakes.slack_client import Seen
@@ -124,22 +127,45 @@ async def test_a_message_that_comes_five_times_is_one_job(world: World) -> None:
     assert len(await world.seen(thread=said["ts"])) == 2
 
 
-async def test_an_event_is_committed_before_it_is_acknowledged(
+async def test_an_event_is_written_down_before_it_is_acknowledged(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What fails before comes again, and is drawn then."""
-    failures = iter([OSError("the disk is full")])
+    """What is not comes again, and is drawn then."""
+    failures = iter([OperationalError("insert", {}, OSError("the disk is full"))])
 
-    async def fail_once(*args: object, **given: object) -> object:
+    def fail_once(*args: Any, **given: Any) -> object:
         for failure in failures:
             raise failure
-        return await submit(*args, **given)
+        return put(*args, **given)
 
-    submit = type(world.line).submit
-    monkeypatch.setattr(type(world.line), "submit", fail_once)
+    put = inbox.put
+    monkeypatch.setattr(inbox, "put", fail_once)
     said = await world.do(world.slack.say, f"{ME} a red apple")
     heard: Seen = await world.do(world.slack.until, lambda: _acknowledged(world, said["delivery"]))
+    await world.settle()
     assert len(heard["attempts"]) >= 2
+    assert len(world.entries()) == 1
+
+
+async def test_what_is_written_down_is_acknowledged_whatever_comes_of_it(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It stays in the inbox, and is drawn when the trouble is over."""
+
+    async def fail(*args: object, **given: object) -> object:
+        raise OSError("the disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(world.line), "submit", fail)
+        said = await world.do(world.slack.say, f"{ME} a red apple")
+        heard: Seen = await world.do(world.slack.heard, said["delivery"])
+        await world.settle()
+    assert (len(heard["attempts"]), heard["acknowledged"]) == (1, True)
+    assert world.entries() == []
+    while not world.entries():  # What fails for the first time is due after a second.
+        await asyncio.sleep(0.05)
+        await world.app.inbox.step()
+        await world.settle()
     assert len(world.entries()) == 1
 
 

@@ -15,16 +15,17 @@ from uuid import UUID
 import psutil
 import pytest
 from PIL import Image
+from sqlalchemy import text
 from typer.testing import CliRunner, Result
 
 from bot.cli import app
-from storage import jobs, leases, log, migrate, review, standing
+from storage import forget, jobs, leases, log, migrate, review, standing
 from storage.blobs import Blobs, open_blobs
 from storage.database import Database, connect
-from storage.domain import Decision, JobState, Platform
+from storage.domain import Decision, JobState
 from storage.log import LogEntry
 from tests.conftest import make_settings
-from tests.fakes.nouns import NOON, a_request, made, recorded
+from tests.fakes.nouns import NOON, a_request, account, made, recorded
 
 BROKEN = "a red apple [/red] [bold]x[/bold]"
 """Markup of the library that prints tables."""
@@ -172,7 +173,7 @@ def test_log_lists_what_was_asked(database: Database, waiting: UUID) -> None:
 def test_log_lists_what_moderators_wait_for(database: Database, held: UUID) -> None:
     assert "made (held)" in said("log", "--held")
     with database.write() as session:
-        assert review.report(session, held, by="bob", now=NOON)
+        assert review.report(session, held, by=account("bob"), now=NOON)
     assert BROKEN in said("log", "--reported")
 
 
@@ -239,13 +240,45 @@ def test_review_remove(database: Database, blobs: Blobs, waiting: UUID) -> None:
 def test_review_ban_and_unban(database: Database, waiting: UUID) -> None:
     def is_banned() -> bool:
         with database.read() as session:
-            return standing.of(session, Platform.DISCORD, "alice", database.clock()).banned
+            return standing.of(session, account(), "guild", database.clock()).banned
 
     assert "discord user alice is banned" in said("review", "ban", str(waiting)[:8])
     assert is_banned()
     said("review", "unban", "discord", "alice")
     assert not is_banned()
     assert run("review", "unban", "discord", "alice").exit_code == 1
+
+
+def test_one_slack_id_is_banned_in_two_teams(database: Database) -> None:
+    with database.write() as session:
+        for tenant in ("T1", "T2"):
+            job = recorded(session)
+            slack = f"update requests set platform = 'slack', tenant = '{tenant}'"
+            session.execute(text(f"{slack} where platform = 'discord'"))
+            assert review.ban(session, job, by="mod", now=NOON).tenant == tenant
+        before = "insert into bans (platform, user_id, banned_at, banned_by, carried) "
+        session.execute(text(f"{before} values ('slack', 'alice', '2026-11-21', 'mod', true)"))
+    assert "Slack user alice is banned in T1 and T2" in run("doctor").stdout
+    result = run("review", "unban", "slack", "alice")
+    assert result.exit_code == 1
+    assert "--tenant T1 or --tenant T2" in result.stderr
+    said("review", "unban", "slack", "alice", "--tenant", "T2")
+    assert "is banned in" not in run("doctor").stdout
+
+
+def test_review_ban_here(database: Database, waiting: UUID) -> None:
+    assert "alice is banned in guild" in said("review", "ban", "--here", str(waiting))
+    with database.read() as session:
+        assert standing.of(session, account(), "guild", NOON).banned
+        assert not standing.of(session, account(), "another", NOON).banned
+
+
+def test_nobody_is_banned(database: Database, waiting: UUID) -> None:
+    with database.write() as session:
+        forget.forget_person(session, account(), NOON)
+    result = run("review", "ban", str(waiting))
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "Nobody is banned: nobody knows who asked for this" in result.stderr
 
 
 def test_review_of_nothing(database: Database) -> None:

@@ -13,9 +13,8 @@ from storage import forget, health, log, migrate
 from storage import sweep as sweeping
 from storage.blobs import open_blobs
 from storage.database import Database, connect
-from storage.domain import Platform
 from tests.conftest import make_settings
-from tests.fakes.nouns import recorded
+from tests.fakes.nouns import account, recorded
 
 
 @pytest.fixture(autouse=True)
@@ -56,7 +55,7 @@ def test_there_and_back(
     result = easel("backup", str(file))
     assert result.exit_code == 0, result.output
     assert "0 pictures are in" in result.stdout
-    forget.forget(database, open_blobs(make_settings(tmp_path / "old")), Platform.DISCORD, "bob")
+    forget.forget(database, open_blobs(make_settings(tmp_path / "old")), account("bob"))
 
     result = easel("restore", str(file))
     assert result.exit_code == 2

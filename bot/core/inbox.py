@@ -1,0 +1,247 @@
+"""Hear, the second half: what an adapter heard is written down, acted on, and taken up again when
+its process died over it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import Callable, Collection
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from functools import partial
+from typing import Protocol, TypeVar
+
+import aiohttp
+import structlog
+from cryptography.fernet import Fernet
+from obstore.exceptions import BaseError as StoreError
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session
+
+from bot.i18n import mark
+from storage import inbox
+from storage.blobs import NotStored
+from storage.database import Database
+from storage.domain import EventKey, Platform, RawCommand
+from storage.inbox import Envelope, Sealed, Untaken
+
+T = TypeVar("T")
+logger = structlog.get_logger()
+
+ANSWER_SECONDS = 0.5
+"""A database that takes longer is away: whoever asks is told so at once."""
+LOOK_SECONDS = 1.0
+STOP_SECONDS = 5.0
+"""So long a stop waits for what is under way; then it stays in the inbox for the next process."""
+MOST_TRIES = 12
+"""What fails for a reason that passes is tried again after 1, 2, 4… seconds, a minute at most: for
+seven minutes in all. What a process died over counts too."""
+LONGEST_PAUSE_SECONDS = 60.0
+
+PASSING = (OperationalError, NotStored, StoreError, aiohttp.ClientError, OSError, TimeoutError)
+
+
+UNANSWERED = mark(
+    "I can't write that down just now, so nothing will come of it. Try again in a minute."
+)
+
+
+class Unanswered(Exception):
+    """Nothing is written down: the database does not answer, or this process is about to leave."""
+
+
+class Adapter(Protocol):
+    """What a platform does with a command that is written down. Both are safe to repeat."""
+
+    async def act(self, raw: RawCommand) -> bool:
+        """Do it, and tell whoever asked. True if its row has been emptied already, in the
+        transaction that accepted it."""
+
+    async def apologise(self, raw: RawCommand) -> None:
+        """Tell that something of ours broke; whoever waits should know."""
+
+
+class Inbox:
+    """One for each process and platform. `run` belongs beside the client that hears."""
+
+    def __init__(
+        self,
+        database: Database,
+        platform: Platform,
+        adapter: Adapter,
+        *,
+        fernet: Fernet | None,
+        lease_seconds: float,
+    ) -> None:
+        self._database, self._platform, self._adapter = database, platform, adapter
+        self._envelope = Envelope(fernet)
+        self._lease = timedelta(seconds=lease_seconds)
+        self._owner = f"{socket.gethostname()}:{os.getpid()}:{id(self)}"
+        # A thread of its own: those that all share may be waiting for a database that is slow.
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="inbox")
+        self._heard: list[tuple[RawCommand, str, asyncio.Future[bool]]] = []
+        self._writing: asyncio.Task[None] | None = None
+        self._busy: dict[str, asyncio.Task[None]] = {}
+        self._closed = False
+        self.application = ""
+        """Whose events these are; known when the platform has told."""
+
+    async def hear(self, raw: RawCommand) -> bool:
+        """Write it down. False if this event was heard before: somebody is at it, or it is done.
+
+        Raises Unanswered when the database takes more than half a second.
+        """
+        if self._closed:
+            raise Unanswered
+        self.application = self.application or raw.application
+        written: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._heard.append((raw, self._envelope.pack(raw), written))
+        if self._writing is None:
+            self._writing = asyncio.create_task(self._write())
+        try:
+            return await asyncio.wait_for(written, ANSWER_SECONDS)
+        except (TimeoutError, OperationalError) as error:
+            logger.warning("inbox.unanswered", error=type(error).__name__)
+            raise Unanswered from error
+
+    async def _write(self) -> None:
+        """All that was heard meanwhile goes into one transaction."""
+        while self._heard:
+            batch, self._heard = self._heard, []
+            try:
+                new = await self._in_thread(partial(self._put, [letter[:2] for letter in batch]))
+            except Exception as error:
+                for *_, written in batch:
+                    if not written.done():
+                        written.set_exception(error)
+                continue
+            late = []
+            for raw, _, written in batch:
+                is_new = str(raw.event) in new
+                new.discard(str(raw.event))  # Another of the same event is none.
+                if not written.done():
+                    written.set_result(is_new)
+                elif is_new:
+                    late.append(raw.event)
+            if late:  # They were told that it is not written down.
+                await self._settle(partial(_drop, late))
+        self._writing = None
+
+    def _put(self, letters: list[tuple[RawCommand, str]], session: Session) -> set[str]:
+        now = self._database.clock()
+        until = now + self._lease
+        return set(inbox.put(session, letters, owner=self._owner, until=until, now=now))
+
+    async def _in_thread(self, change: Callable[[Session], T]) -> T:
+        def run() -> T:
+            with self._database.write() as session:
+                return change(session)
+
+        return await asyncio.get_running_loop().run_in_executor(self._thread, run)
+
+    async def drop(self, raw: RawCommand) -> None:
+        """The platform will not let us acknowledge it: nobody waits for it."""
+        await self._settle(partial(_drop, [raw.event]))
+
+    async def act(self, raw: RawCommand) -> None:
+        """Do what was heard. A failure that passes leaves it in the inbox, to be tried again."""
+        await self._start(raw, tries=0)
+
+    def _start(self, raw: RawCommand, tries: int) -> asyncio.Task[None]:
+        key = str(raw.event)
+        task = asyncio.create_task(self._act(raw, tries))
+        self._busy[key] = task
+        task.add_done_callback(lambda _: self._busy.pop(key, None))
+        return task
+
+    async def _act(self, raw: RawCommand, tries: int) -> None:
+        emptied = False
+        try:
+            if tries <= MOST_TRIES:
+                emptied = await self._adapter.act(raw)
+            else:
+                await self._adapter.apologise(raw)
+        except Exception as error:
+            passing = isinstance(error, PASSING) and tries < MOST_TRIES
+            logger.error("inbox.failed", act=raw.act, again=passing, exc_info=not passing)
+            if passing:
+                pause = timedelta(seconds=min(LONGEST_PAUSE_SECONDS, 2.0**tries))
+                at = self._database.clock() + pause
+                await self._settle(lambda s: inbox.again(s, raw.event, at))
+                return
+            await self._adapter.apologise(raw)
+        if not emptied:
+            await self._settle(lambda s: inbox.taken(s, raw.event))
+
+    async def _settle(self, change: Callable[[Session], None]) -> None:
+        """What cannot be written stays as it is, and comes again when its lease runs out."""
+        try:
+            await self._in_thread(change)
+        except OperationalError as error:
+            logger.warning("inbox.database", error=type(error).__name__)
+
+    async def run(self) -> None:
+        """Until cancelled: keep what is in hand, and take up what others have left."""
+        renew_at = 0.0
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                if self._busy and loop.time() >= renew_at:
+                    renew_at = loop.time() + self._lease.total_seconds() / 4
+                    await self._in_thread(self._renew)
+                await self.step()
+            except OperationalError as error:
+                logger.warning("inbox.database", error=type(error).__name__)
+            await asyncio.sleep(min(LOOK_SECONDS, self._lease.total_seconds() / 4))
+
+    def _renew(self, session: Session) -> None:
+        inbox.renew(session, self._owner, self._database.clock() + self._lease)
+
+    async def step(self) -> int:
+        """One look at what nobody has in hand; how much that was."""
+        if not self.application:
+            return 0
+        for row in (rows := await asyncio.to_thread(self._look)):
+            if row.event_key in self._busy:
+                continue
+            try:
+                raw = self._envelope.open(row.body)
+            except Sealed:
+                # With the right key it can be read again, until it is a day old.
+                logger.error("inbox.sealed", received_at=row.received_at.isoformat())
+                continue
+            self._start(raw, row.tries)
+        return len(rows)
+
+    def _look(self) -> list[Untaken]:
+        now, mine = self._database.clock(), (self._platform, self.application)
+        with self._database.read() as session:
+            if not inbox.any_untaken(session, *mine, now):
+                return []
+        with self._database.write() as session:
+            until = now + self._lease
+            return inbox.take_up(session, *mine, owner=self._owner, until=until, now=now)
+
+    async def drain(self) -> None:
+        """Wait for all that is in hand."""
+        await asyncio.gather(*self._busy.values(), return_exceptions=True)
+
+    async def close(self) -> None:
+        """Hear nothing more, wait a little for what is under way, and leave the rest where it is:
+        in the inbox, for whoever comes next."""
+        if self._closed:
+            return
+        self._closed = True
+        if tasks := list(self._busy.values()):
+            _, left = await asyncio.wait(tasks, timeout=STOP_SECONDS)
+            for task in left:
+                task.cancel()
+            await asyncio.gather(*left, return_exceptions=True)
+        now = self._database.clock()
+        await self._settle(lambda s: inbox.release(s, self._owner, now))
+        self._thread.shutdown(wait=False)
+
+
+def _drop(events: Collection[EventKey], session: Session) -> None:
+    inbox.drop(session, events)

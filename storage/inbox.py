@@ -1,0 +1,231 @@
+"""The inbox: what was heard, written down before the person is told that we have it.
+
+One small row by the platform's own key of the event. It is emptied in the transaction that accepts
+what it asks for, or once its answer has been told; the bare key stays for a day, so that an event
+that comes again is known. Who has a row in hand holds a lease on it; what a process leaves behind
+that died, or was stopped, is taken up when the lease runs out.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from cryptography.fernet import Fernet, InvalidToken
+from sqlalchemy import bindparam, delete, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session
+
+from storage.database import is_sqlite
+from storage.domain import (
+    Attached,
+    EventKey,
+    Kept,
+    Linked,
+    Place,
+    Platform,
+    RawCommand,
+    Requester,
+    Source,
+)
+from storage.tables import InboxRow, UtcDateTime, table
+
+KEPT = timedelta(hours=24)
+"""No row is older, taken or not."""
+_SOURCES: Mapping[str, type[Source]] = {"attached": Attached, "linked": Linked, "kept": Kept}
+
+
+class Sealed(Exception):
+    """It was encrypted with a key that is not the one of the settings."""
+
+
+class Envelope:
+    """What a command looks like in a row: JSON, encrypted where there is a key."""
+
+    def __init__(self, fernet: Fernet | None) -> None:
+        self._fernet = fernet
+
+    def pack(self, raw: RawCommand) -> str:
+        values = asdict(raw)
+        for name in ("reference", "mask"):
+            values[name] = _from_source(getattr(raw, name))
+        text = json.dumps(values)
+        return self._fernet.encrypt(text.encode()).decode() if self._fernet else text
+
+    def open(self, body: str) -> RawCommand:
+        """Raises Sealed."""
+        if not body.startswith("{"):
+            try:
+                body = self._fernet.decrypt(body.encode()).decode() if self._fernet else ""
+            except InvalidToken:
+                body = ""
+            if not body:
+                raise Sealed
+        values = json.loads(body)
+        event, requester, place = (values.pop(n) for n in ("event", "requester", "place"))
+        for noun in (event, requester, place):
+            noun["platform"] = Platform(noun["platform"])
+        for name in ("reference", "mask"):
+            values[name] = _to_source(values[name])
+        return RawCommand(
+            event=EventKey(**event),
+            requester=Requester(**requester),
+            place=Place(**place),
+            **values,
+        )
+
+
+def _from_source(source: Source | None) -> dict[str, Any] | None:
+    if source is None:
+        return None
+    [kind] = (name for name, noun in _SOURCES.items() if isinstance(source, noun))
+    return {"kind": kind, **asdict(source)}
+
+
+def _to_source(values: dict[str, Any] | None) -> Source | None:
+    return _SOURCES[values.pop("kind")](**values) if values else None
+
+
+def put(
+    session: Session,
+    heard: Sequence[tuple[RawCommand, str]],
+    *,
+    owner: str,
+    until: datetime,
+    now: datetime,
+) -> Collection[str]:
+    """Write down commands with their packed bodies, in hand of `owner`. The keys of those that were
+    not known yet."""
+    dialect = sqlite if is_sqlite(session) else postgresql
+    rows = [
+        {
+            "event_key": str(raw.event),
+            "platform": raw.event.platform,
+            "application": raw.application,
+            "tenant": raw.requester.tenant,
+            "user_id": raw.requester.user_id,
+            "body": body,
+            "received_at": now,
+            "tries": 0,
+            "leased_by": owner,
+            "lease_until": until,
+        }
+        for raw, body in heard
+    ]
+    put = dialect.insert(table(InboxRow)).values(rows).on_conflict_do_nothing()
+    return set(session.scalars(put.returning(InboxRow.event_key)))
+
+
+def taken(session: Session, event: EventKey) -> None:
+    """It is accepted, or answered: only its key is left."""
+    session.execute(_TAKEN, {"event": str(event)})
+
+
+_TAKEN = (
+    update(table(InboxRow))
+    .where(InboxRow.event_key == bindparam("event"))
+    .values(body="", tenant="", user_id="", leased_by="")
+)
+
+
+def drop(session: Session, events: Collection[EventKey]) -> None:
+    """It was never acknowledged, and may come again."""
+    keys = [str(event) for event in events]
+    session.execute(delete(InboxRow).where(InboxRow.event_key.in_(keys)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Untaken:
+    """A row whose holder is gone, or that failed and is due again."""
+
+    event_key: str
+    body: str
+    received_at: datetime
+    tries: int
+    """How often it was taken up before."""
+
+
+def take_up(
+    session: Session,
+    platform: Platform,
+    application: str,
+    *,
+    owner: str,
+    until: datetime,
+    now: datetime,
+    limit: int = 20,
+) -> list[Untaken]:
+    """Rows of this application that nobody has in hand, oldest first; from now on `owner` has."""
+    due = (
+        select(InboxRow.event_key)
+        .where(
+            InboxRow.platform == platform,
+            InboxRow.application == application,
+            InboxRow.body != "",
+            InboxRow.lease_until < now,
+        )
+        .order_by(InboxRow.received_at)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    columns = InboxRow.event_key, InboxRow.body, InboxRow.received_at, InboxRow.tries
+    rows = session.execute(
+        update(table(InboxRow))
+        .where(InboxRow.event_key.in_(due))
+        .values(leased_by=owner, lease_until=until, tries=InboxRow.tries + 1)
+        .returning(*columns)
+    ).all()
+    found = [Untaken(**row._asdict()) for row in rows]
+    return sorted(found, key=lambda row: row.received_at)
+
+
+def any_untaken(session: Session, platform: Platform, application: str, now: datetime) -> bool:
+    """A cheap look before `take_up` takes the write lock."""
+    given = {"chat": platform, "app": application, "now": now}
+    return session.scalar(_ANY_UNTAKEN, given) is not None
+
+
+_ANY_UNTAKEN = (
+    select(InboxRow.event_key)
+    .where(
+        InboxRow.platform == bindparam("chat"),
+        InboxRow.application == bindparam("app"),
+        InboxRow.body != "",
+        InboxRow.lease_until < bindparam("now", type_=UtcDateTime()),
+    )
+    .limit(1)
+)
+
+
+def renew(session: Session, owner: str, until: datetime) -> None:
+    """The owner is alive and still at all that it has in hand."""
+    session.execute(_in_hand_of(owner).values(lease_until=until))
+
+
+def release(session: Session, owner: str, now: datetime) -> None:
+    """The owner leaves: what it has in hand is anybody's at once."""
+    session.execute(_in_hand_of(owner).values(leased_by="", lease_until=now))
+
+
+def _in_hand_of(owner: str) -> Any:
+    return update(InboxRow).where(InboxRow.leased_by == owner, InboxRow.body != "")
+
+
+def again(session: Session, event: EventKey, at: datetime) -> None:
+    """It failed, and is due again at that time."""
+    session.execute(
+        update(InboxRow)
+        .where(InboxRow.event_key == str(event), InboxRow.body != "")
+        .values(leased_by="", lease_until=at)
+    )
+
+
+def expire(session: Session, now: datetime) -> int:
+    """Delete what is older than a day. How many of those nobody had taken."""
+    old = InboxRow.received_at < now - KEPT
+    lost = session.scalars(select(InboxRow.event_key).where(old, InboxRow.body != "")).all()
+    session.execute(delete(InboxRow).where(old))
+    return len(lost)

@@ -1,0 +1,240 @@
+"""What an adapter heard: written down before anybody is told, acted on, and never lost."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from cryptography.fernet import Fernet
+from sqlalchemy import select, text
+from sqlalchemy.exc import OperationalError
+
+from bot.core import inbox as inbox_module
+from bot.core.inbox import MOST_TRIES, Inbox, Unanswered
+from storage import inbox as rows
+from storage.blobs import NotStored
+from storage.database import Database
+from storage.domain import Platform, RawCommand
+from storage.tables import InboxRow
+from tests.fakes.nouns import FakeClock
+from tests.storage.test_inbox import command
+
+LEASE_SECONDS = 15.0
+
+
+class Adapter:
+    """Remembers what it did; `then` is what happens to who asks it."""
+
+    def __init__(self, then: Callable[[RawCommand], object] = lambda _: None) -> None:
+        self.done: list[str] = []
+        self.apologised: list[str] = []
+        self._then = then
+
+    async def act(self, raw: RawCommand) -> bool:
+        self.done.append(raw.event.id)
+        result = self._then(raw)
+        if isinstance(result, asyncio.Event):
+            await result.wait()
+        return False
+
+    async def apologise(self, raw: RawCommand) -> None:
+        self.apologised.append(raw.event.id)
+
+
+@asynccontextmanager
+async def process(
+    database: Database, adapter: Adapter, fernet: Fernet | None = None
+) -> AsyncIterator[Inbox]:
+    it = Inbox(database, Platform.DISCORD, adapter, fernet=fernet, lease_seconds=LEASE_SECONDS)
+    it.application = "app"
+    yield it
+    await it.close()
+
+
+def untaken(database: Database) -> list[str]:
+    with database.read() as session:
+        left = select(InboxRow.event_key).where(InboxRow.body != "").order_by(InboxRow.event_key)
+        return [key.rpartition(":")[2] for key in session.scalars(left)]
+
+
+def raises(error: Exception) -> Callable[[RawCommand], object]:
+    def then(_: RawCommand) -> object:
+        raise error
+
+    return then
+
+
+async def test_heard_acted_on_and_emptied(database: Database) -> None:
+    adapter = Adapter()
+    async with process(database, adapter) as inbox:
+        assert await inbox.hear(command())
+        assert untaken(database) == ["1"]
+        await inbox.act(command())
+        assert (adapter.done, untaken(database)) == (["1"], [])
+        assert not await inbox.hear(command()), "it comes again"
+
+
+async def test_what_fifty_say_at_once_is_few_transactions(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put, calls = rows.put, []
+    monkeypatch.setattr(rows, "put", lambda s, heard, **g: calls.append(1) or put(s, heard, **g))
+    async with process(database, Adapter()) as inbox:
+        heard = await asyncio.gather(*(inbox.hear(command(str(n))) for n in range(50)))
+    assert all(heard)
+    assert len(calls) < 10
+    assert len(untaken(database)) == 50
+
+
+async def test_an_event_that_comes_five_times_at_once_is_taken_once(database: Database) -> None:
+    async with process(database, Adapter()) as inbox:
+        heard = await asyncio.gather(*(inbox.hear(command()) for _ in range(5)))
+    assert sorted(heard) == [False, False, False, False, True]
+
+
+async def test_who_died_over_it_is_followed_by_another(
+    database: Database, clock: FakeClock
+) -> None:
+    async with process(database, Adapter()) as dead:
+        await dead.hear(command())
+        # It dies: nothing is released.
+        adapter = Adapter()
+        async with process(database, adapter) as inbox:
+            assert await inbox.step() == 0, "the other one may live"
+            clock.advance(seconds=LEASE_SECONDS + 1)
+            assert await inbox.step() == 1
+            await inbox.drain()
+        assert (adapter.done, untaken(database)) == (["1"], [])
+
+
+async def test_a_stop_leaves_what_is_under_way_to_the_next(
+    database: Database, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inbox_module, "STOP_SECONDS", 0.01)
+    slow = Adapter(lambda _: asyncio.Event())
+    async with process(database, slow) as inbox:
+        await inbox.hear(command())
+        under_way = asyncio.create_task(inbox.act(command()))
+        await asyncio.sleep(0)
+        await inbox.close()
+        with pytest.raises(asyncio.CancelledError):
+            await under_way
+        with pytest.raises(Unanswered):
+            await inbox.hear(command("2"))
+    assert slow.apologised == []
+    clock.advance(seconds=0.1)
+    adapter = Adapter()
+    async with process(database, adapter) as following:
+        assert await following.step() == 1, "at once"
+        await following.drain()
+    assert adapter.done == ["1"]
+
+
+async def test_a_stop_waits_for_what_takes_a_moment(database: Database) -> None:
+    moment = asyncio.Event()
+    adapter = Adapter(lambda _: moment)
+    async with process(database, adapter) as inbox:
+        await inbox.hear(command())
+        under_way = asyncio.create_task(inbox.act(command()))
+        asyncio.get_running_loop().call_later(0.05, moment.set)
+        await asyncio.sleep(0)
+    await under_way
+    assert untaken(database) == []
+
+
+@pytest.mark.parametrize(
+    "error", [OperationalError("", {}, Exception()), NotStored("full"), TimeoutError(), OSError()]
+)
+async def test_what_passes_is_tried_again(
+    database: Database, clock: FakeClock, error: Exception
+) -> None:
+    failing = Adapter(raises(error))
+    async with process(database, failing) as inbox:
+        await inbox.hear(command())
+        await inbox.act(command())
+        assert (failing.apologised, untaken(database)) == ([], ["1"])
+        for _ in range(MOST_TRIES):
+            clock.advance(seconds=61)
+            assert await inbox.step() == 1
+            await inbox.drain()
+        assert (failing.apologised, untaken(database)) == (["1"], [])
+
+
+async def test_a_defect_is_told_at_once(database: Database) -> None:
+    broken = Adapter(raises(KeyError("prompt")))
+    async with process(database, broken) as inbox:
+        await inbox.hear(command())
+        await inbox.act(command())
+    assert (broken.apologised, untaken(database)) == (["1"], [])
+
+
+async def test_what_processes_die_over_ends(database: Database, clock: FakeClock) -> None:
+    """A command that kills whoever acts on it, each time without a word."""
+    async with process(database, Adapter()) as inbox:
+        await inbox.hear(command())
+    for number in range(MOST_TRIES):
+        clock.advance(seconds=LEASE_SECONDS + 1)
+        now = database.clock()
+        with database.write() as session:
+            found = rows.take_up(
+                session, Platform.DISCORD, "app", owner=str(number), until=now, now=now
+            )
+        assert len(found) == 1
+    clock.advance(seconds=LEASE_SECONDS + 1)
+    adapter = Adapter()
+    async with process(database, adapter) as inbox:
+        await inbox.step()
+        await inbox.drain()
+    assert (adapter.done, adapter.apologised, untaken(database)) == ([], ["1"], [])
+
+
+async def test_a_database_that_says_nothing_is_told_within_half_a_second(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And what it takes all the same afterwards is dropped: the person was told otherwise."""
+    from storage import migrate
+
+    monkeypatch.setattr(inbox_module, "ANSWER_SECONDS", 0.5)
+    database = Database(f"sqlite:///{tmp_path / 'test.db'}")
+    migrate.upgrade(database)
+    free, locked = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with database.write() as session:
+            session.execute(text("select 1"))
+            locked.set()
+            free.wait(10)
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    locked.wait()
+    async with process(database, Adapter()) as inbox:
+        began = time.monotonic()
+        with pytest.raises(Unanswered):
+            await inbox.hear(command())
+        assert time.monotonic() - began < 2 * inbox_module.ANSWER_SECONDS
+        free.set()
+        holder.join()
+        assert await inbox.hear(command("2")), "the next one is taken"
+    assert untaken(database) == ["2"]
+    database.close()
+
+
+async def test_with_another_key_it_waits_for_the_right_one(
+    database: Database, clock: FakeClock
+) -> None:
+    right, wrong = (Fernet(Fernet.generate_key()) for _ in range(2))
+    async with process(database, Adapter(), right) as inbox:
+        await inbox.hear(command())
+    for key, done in ((wrong, []), (None, []), (right, ["1"])):
+        clock.advance(seconds=LEASE_SECONDS + 1)
+        adapter = Adapter()
+        async with process(database, adapter, key) as inbox:
+            await inbox.step()
+            await inbox.drain()
+        assert adapter.done == done

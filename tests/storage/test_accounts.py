@@ -1,0 +1,314 @@
+"""Two people of two Slack teams have the same id: what is done to one does not touch the other."""
+
+import json
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+from sqlalchemy import text
+
+from bot.core import mine, steer
+from storage import (
+    deliveries,
+    forget,
+    forgotten,
+    jobs,
+    leases,
+    log,
+    places,
+    review,
+    standing,
+    usage,
+)
+from storage.blobs import open_blobs
+from storage.database import Database
+from storage.domain import Account, Place, Platform, Requester
+from storage.places import WorkspaceRules
+from tests.conftest import make_settings
+from tests.fakes.nouns import FakeClock, a_request, an_event, made
+
+SLACK, DISCORD = Platform.SLACK, Platform.DISCORD
+
+
+def of(tenant: str, user: str = "U1") -> Account:
+    return Account(platform=SLACK, tenant=tenant, user_id=user)
+
+
+ONE, OTHER = of("T1"), of("T2")
+
+
+def asked(
+    database: Database,
+    clock: FakeClock,
+    who: Account,
+    *,
+    where: str = "T1",
+    channel: str = "C1",
+    **request: Any,
+) -> UUID:
+    with database.write() as session:
+        job_id = jobs.record(
+            session,
+            a_request(**request),
+            event=an_event(),
+            requester=Requester(platform=who.platform, tenant=who.tenant, user_id=who.user_id),
+            place=Place(platform=who.platform, workspace_id=where, channel_id=channel),
+            press="",
+            verdicts=(),
+            prompt_labels=frozenset(),
+            now=clock(),
+        )
+        deliveries.create(session, job_id, who.platform, {}, clock(), "A1")
+    return job_id
+
+
+def drawn(database: Database, clock: FakeClock) -> None:
+    """All that waits."""
+    with database.write() as session:
+        while job := leases.claim(
+            session,
+            ["builtin"],
+            worker="w",
+            lease=timedelta(seconds=10),
+            max_attempts=3,
+            now=clock(),
+        ):
+            assert jobs.finish(session, job, made(job, sha256=job.id.hex * 2), clock())
+
+
+def as_before(database: Database, *tables: str) -> None:
+    """As a chat client or worker of a release without tenants leaves them."""
+    with database.write() as session:
+        for table in tables:
+            session.execute(text(f"update {table} set tenant = ''"))
+
+
+@pytest.fixture(params=["now", "before"])
+def both(request: pytest.FixtureRequest, database: Database, clock: FakeClock) -> Database:
+    """A picture of each, in their own teams; written by this release, and by one before."""
+    asked(database, clock, ONE, where="T1", prompt="a red apple of one")
+    asked(database, clock, OTHER, where="T2", prompt="a red apple of the other")
+    drawn(database, clock)
+    if request.param == "before":
+        as_before(database, "requests")
+    return database
+
+
+def test_a_ban(both: Database, clock: FakeClock) -> None:
+    with both.write() as session:
+        [entry] = log.page(session, user=ONE)
+        assert review.ban(session, entry.job_id, by="mod", now=clock()) == ONE
+    with both.read() as session:
+        assert standing.of(session, ONE, "T1", clock()).banned
+        assert standing.of(session, ONE, "T9", clock()).banned, "the operator's holds everywhere"
+        assert not standing.of(session, OTHER, "T1", clock()).banned
+    with both.write() as session:
+        assert not review.unban(session, SLACK, "U1", tenant="T2", now=clock())
+        assert review.unban(session, SLACK, "U1", now=clock())
+    with both.read() as session:
+        assert not standing.of(session, ONE, "T1", clock()).banned
+
+
+def test_a_ban_here(both: Database, clock: FakeClock) -> None:
+    with both.write() as session:
+        [entry] = log.page(session, user=ONE)
+        review.ban(session, entry.job_id, by="mod", now=clock(), here=True)
+        review.ban(session, entry.job_id, by="mod", now=clock(), here=True)
+    with both.read() as session:
+        assert standing.of(session, ONE, "T1", clock()).banned
+        assert not standing.of(session, ONE, "T2", clock()).banned
+        assert len(forget.export_person(session, ONE)["sanctions"]) == 1  # type: ignore[arg-type]
+        assert forget.export_person(session, OTHER)["sanctions"] == []
+
+
+def test_several_are_banned(both: Database, clock: FakeClock) -> None:
+    with both.write() as session:
+        for entry in log.page(session):
+            review.ban(session, entry.job_id, by="mod", now=clock())
+        with pytest.raises(review.Several) as told:
+            review.unban(session, SLACK, "U1", now=clock())
+        assert told.value.tenants == ["T1", "T2"]
+        assert review.unban(session, SLACK, "U1", tenant="T1", now=clock())
+    with both.read() as session:
+        assert not standing.of(session, ONE, "T1", clock()).banned
+        assert standing.of(session, OTHER, "T1", clock()).banned
+
+
+def test_nobody_is_banned(both: Database, clock: FakeClock) -> None:
+    direct = asked(both, clock, Account(platform=DISCORD, user_id="alice"), where="")
+    with both.write() as session:
+        [entry] = log.page(session, user=ONE)
+        forget.forget_person(session, ONE, clock())
+        with pytest.raises(LookupError, match="forgotten"):
+            review.ban(session, entry.job_id, by="mod", now=clock())
+        with pytest.raises(LookupError, match="no server"):
+            review.ban(session, direct, by="mod", now=clock(), here=True)
+
+
+def test_a_ban_of_an_old_release(both: Database, clock: FakeClock) -> None:
+    """It knows no tenants and writes while the new schema is there."""
+    with both.write() as session:
+        old = "insert into bans (platform, user_id, banned_at, banned_by) values ('slack', 'U1', "
+        session.execute(text(f"{old} '2026-11-21 12:00:00', 'mod')"))
+    with both.read() as session:
+        assert standing.of(session, ONE, "T1", clock()).banned
+        assert standing.of(session, OTHER, "T2", clock()).banned
+    with both.write() as session:
+        assert review.unban(session, SLACK, "U1", now=clock())
+        assert not review.unban(session, SLACK, "U1", now=clock())
+    with both.read() as session:
+        assert not standing.of(session, ONE, "T1", clock()).banned
+
+
+def test_forgetting(both: Database, clock: FakeClock) -> None:
+    with both.write() as session:
+        hashes = forget.forget_person(session, ONE, clock())
+    assert len(hashes) == 1
+    with both.read() as session:
+        assert log.page(session, user=ONE) == []
+        [entry] = log.page(session, user=OTHER)
+        assert entry.request.prompt == "a red apple of the other"
+        assert not entry.message_removed
+        assert standing.of(session, OTHER, "T2", clock()).drawn_today == 1
+        assert [e.user_id for e in log.page(session, search="red")] == ["U1"]
+
+
+def test_an_export(both: Database) -> None:
+    with both.read() as session:
+        one, other = (json.dumps(forget.export_person(session, who)) for who in (ONE, OTHER))
+    assert "apple of one" in one
+    assert "apple of the other" not in one
+    assert "apple of the other" in other
+
+
+def test_the_day(both: Database, clock: FakeClock) -> None:
+    asked(both, clock, ONE, count=3)
+    with both.read() as session:
+        assert standing.of(session, ONE, "T1", clock()).today == 4
+        assert standing.of(session, OTHER, "T1", clock()).today == 1
+        assert len(usage.recent(session, ONE, 9)) == 1
+        assert len(mine.queue(session, ONE, "en", clock())) == 1
+        assert mine.queue(session, OTHER, "en", clock()) == []
+
+
+def test_usage_of_an_old_worker_counts_until_it_is_forgotten(
+    both: Database, clock: FakeClock
+) -> None:
+    """It may be either's, so it counts; and who is forgotten takes only their own along."""
+    as_before(both, "usage")
+    with both.read() as session:
+        assert standing.of(session, ONE, "T1", clock()).drawn_today == 2
+        assert len(forget.export_person(session, ONE)["usage"]) == 1  # type: ignore[arg-type]
+    with both.write() as session:
+        forget.forget_person(session, ONE, clock())
+    with both.read() as session:
+        assert standing.of(session, OTHER, "T1", clock()).drawn_today == 1
+
+
+def test_a_report(both: Database, clock: FakeClock) -> None:
+    with both.write() as session:
+        [entry] = log.page(session, user=ONE)
+        assert review.report(session, entry.job_id, by=ONE, now=clock())
+        forget.forget_person(session, OTHER, clock())
+    with both.read() as session:
+        [told] = forget.export_person(session, ONE)["reviews"]  # type: ignore[misc,attr-defined]
+        assert told["opened_by"] == "U1"  # type: ignore[index]
+    with both.write() as session:
+        forget.forget_person(session, ONE, clock())
+        assert session.scalar(text("select count(*) from reviews where opened_by = 'U1'")) == 0
+
+
+def test_a_report_on_another_chat(both: Database, clock: FakeClock) -> None:
+    """The same id on Discord is somebody else."""
+    job = asked(both, clock, Account(platform=DISCORD, user_id="U1"), where="guild")
+    with both.write() as session:
+        assert review.report(session, job, by=Account(platform=DISCORD, user_id="U1"), now=clock())
+        forget.forget_person(session, ONE, clock())
+        assert session.scalar(text("select count(*) from reviews where opened_by = 'U1'")) == 1
+
+
+def test_what_may_be_pressed(both: Database, clock: FakeClock) -> None:
+    def viewer(who: Account, where: str, channel: str = "C1", **rights: bool) -> steer.Viewer:
+        return steer.Viewer(
+            requester=Requester(
+                platform=who.platform, tenant=who.tenant, user_id=who.user_id, **rights
+            ),
+            place=Place(platform=who.platform, workspace_id=where, channel_id=channel),
+        )
+
+    direct = asked(both, clock, Account(platform=DISCORD, user_id="alice"), where="", channel="DM1")
+    bob = Account(platform=DISCORD, user_id="bob")
+    with both.read() as session:
+        [entry] = log.page(session, user=ONE)
+        private = log.entry(session, direct)
+    assert private is not None
+    assert steer.may_change(entry, viewer(ONE, "T1"))
+    assert not steer.may_change(entry, viewer(OTHER, "T1"))
+    assert not steer.may_change(entry, viewer(Account(platform=DISCORD, user_id="U1"), "T1"))
+    assert steer.may_read(entry, viewer(OTHER, "T1"))
+    assert not steer.may_read(entry, viewer(OTHER, "T2"))
+    assert steer.may_change(entry, viewer(OTHER, "T1", manages=True))
+    assert not steer.may_change(entry, viewer(OTHER, "T2", manages=True))
+    assert not steer.may_read(private, viewer(bob, "", "DM2", manages=True))
+    assert steer.may_read(private, viewer(bob, "", "DM1")), "a group shares its messages"
+
+
+def test_direct_messages_have_no_rules(database: Database) -> None:
+    with database.write() as session:
+        with pytest.raises(ValueError, match="direct messages"):
+            places.set_rules(session, DISCORD, "", WorkspaceRules(paused=True))
+        session.execute(
+            text(
+                "insert into workspaces (platform, workspace_id, channels, paused) "
+                "values ('discord', '', '[]', true)"
+            )
+        )
+    with database.read() as session:
+        assert not places.rules(session, DISCORD, "").paused
+
+
+def test_in_direct_messages_each_person_is_a_server(database: Database, clock: FakeClock) -> None:
+    """Else who writes to the bot alone would wait behind all others who do."""
+    alice, bob, carol, dave = (
+        Account(platform=DISCORD, user_id=name) for name in ("alice", "bob", "carol", "dave")
+    )
+    for who, where in ((alice, ""), (alice, ""), (dave, "guild")):
+        asked(database, clock, who, where=where)
+    drawn(database, clock)
+    asked(database, clock, carol, where="guild")
+    clock.advance(seconds=1)
+    job_id = asked(database, clock, bob, where="")
+    with database.write() as session:
+        job = leases.claim(
+            session,
+            ["builtin"],
+            worker="w",
+            lease=timedelta(seconds=10),
+            max_attempts=3,
+            now=clock(),
+        )
+    assert job is not None
+    assert job.id == job_id
+
+
+def test_what_is_written(database: Database, clock: FakeClock) -> None:
+    job = asked(database, clock, OTHER, where="T1")
+    drawn(database, clock)
+    with database.read() as session:
+        assert session.scalar(text("select tenant from requests")) == "T2"
+        assert session.scalar(text("select tenant from usage")) == "T2"
+        assert session.scalar(text("select application from deliveries")) == "A1"
+        entry = log.entry(session, job)
+    assert entry is not None
+    assert entry.account == OTHER
+
+
+def test_forgotten_under_todays_name_and_the_one_before(tmp_path: Path) -> None:
+    blobs = open_blobs(make_settings(tmp_path))
+    forgotten.add(blobs, ONE, FakeClock()())
+    assert set(forgotten.read(blobs)) & forgotten.names(ONE)
+    assert not set(forgotten.read(blobs)) & forgotten.names(OTHER)
+    before = forgotten.pseudonym(Account(platform=SLACK, user_id="U1"))
+    assert before in forgotten.names(ONE) & forgotten.names(OTHER)

@@ -1,0 +1,147 @@
+"""The inbox: written once, in hand of one, emptied when it is taken, gone after a day."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from cryptography.fernet import Fernet
+from sqlalchemy import select
+
+from storage import inbox
+from storage.database import Database
+from storage.domain import (
+    Attached,
+    EventKey,
+    Kept,
+    Linked,
+    Place,
+    Platform,
+    RawCommand,
+    Requester,
+    Source,
+)
+from storage.inbox import Envelope, Sealed
+from storage.tables import InboxRow
+from tests.fakes.nouns import FakeClock
+
+LEASE = timedelta(seconds=15)
+FILE = Attached(name="a.png", size_bytes=3, address="https://files.example/a.png?is=1")
+
+
+def command(id: str = "1", **given: object) -> RawCommand:
+    platform = Platform.DISCORD
+    raw = RawCommand(
+        event=EventKey(platform=platform, kind="interaction", id=id, workspace_id="guild"),
+        requester=Requester(platform=platform, user_id="alice", locale="fr", manages=True),
+        place=Place(platform=platform, channel_id="c", workspace_id="guild", age_restricted=True),
+        application="app",
+        text="a fox",
+        options={"seed": 7, "strength": 0.5, "private": True, "style": "ink"},
+        reply={"token": "secret"},
+    )
+    return replace(raw, **given)  # type: ignore[arg-type]
+
+
+def put(database: Database, *raws: RawCommand, owner: str = "me") -> set[str]:
+    now, envelope = database.clock(), Envelope(None)
+    letters = [(raw, envelope.pack(raw)) for raw in raws]
+    with database.write() as session:
+        return set(inbox.put(session, letters, owner=owner, until=now + LEASE, now=now))
+
+
+def take_up(database: Database, owner: str = "other", application: str = "app") -> list[RawCommand]:
+    now = database.clock()
+    with database.write() as session:
+        found = inbox.take_up(
+            session, Platform.DISCORD, application, owner=owner, until=now + LEASE, now=now
+        )
+    return [Envelope(None).open(row.body) for row in found]
+
+
+@pytest.mark.parametrize("key", [None, Fernet(Fernet.generate_key())])
+@pytest.mark.parametrize("source", [None, FILE, Linked(url="https://x"), Kept(sha256="ab" * 32)])
+def test_what_is_packed_is_what_is_opened(key: Fernet | None, source: Source | None) -> None:
+    raw = command(reference=source, mask=source, about="j:1", press="p", parent_sha256="cd")
+    body = Envelope(key).pack(raw)
+    assert Envelope(key).open(body) == raw
+    assert ("a fox" in body) == (key is None)
+
+
+def test_another_key_opens_nothing() -> None:
+    body = Envelope(Fernet(Fernet.generate_key())).pack(command())
+    for key in (None, Fernet(Fernet.generate_key())):
+        with pytest.raises(Sealed):
+            Envelope(key).open(body)
+
+
+def test_what_was_plain_is_read_when_a_key_is_set_later() -> None:
+    body = Envelope(None).pack(command())
+    assert Envelope(Fernet(Fernet.generate_key())).open(body) == command()
+
+
+def test_an_event_is_written_once(database: Database) -> None:
+    one, two = command("1"), command("2")
+    assert put(database, one) == {str(one.event)}
+    assert put(database, one, two) == {str(two.event)}
+    with database.write() as session:
+        inbox.taken(session, one.event)
+    assert put(database, one) == set(), "its key stays for a day"
+
+
+def test_what_is_taken_says_nothing_of_anybody(database: Database) -> None:
+    put(database, raw := command())
+    with database.write() as session:
+        inbox.taken(session, raw.event)
+    with database.read() as session:
+        row = session.scalars(select(InboxRow)).one()
+        assert (row.body, row.user_id, row.tenant) == ("", "", "")
+
+
+def test_it_is_taken_up_when_the_lease_runs_out(database: Database, clock: FakeClock) -> None:
+    put(database, raw := command())
+    assert take_up(database) == []
+    clock.advance(seconds=LEASE.total_seconds() + 1)
+    assert take_up(database, application="another") == []
+    assert take_up(database) == [raw]
+    assert take_up(database, owner="third") == [], "somebody has it"
+
+
+def test_who_lives_keeps_it(database: Database, clock: FakeClock) -> None:
+    put(database, command())
+    clock.advance(seconds=10)
+    with database.write() as session:
+        inbox.renew(session, "me", database.clock() + LEASE)
+    clock.advance(seconds=10)
+    assert take_up(database) == []
+
+
+def test_who_leaves_in_good_order_leaves_it_to_the_next(
+    database: Database, clock: FakeClock
+) -> None:
+    put(database, mine := command("1"))
+    put(database, command("2"), owner="neighbour")
+    with database.write() as session:
+        inbox.release(session, "me", database.clock())
+    clock.advance(seconds=0.001)
+    assert take_up(database) == [mine]
+
+
+def test_what_failed_comes_again_at_its_time(database: Database, clock: FakeClock) -> None:
+    put(database, raw := command())
+    with database.write() as session:
+        inbox.again(session, raw.event, database.clock() + timedelta(seconds=4))
+    clock.advance(seconds=3)
+    assert take_up(database) == []
+    clock.advance(seconds=2)
+    assert take_up(database) == [raw]
+
+
+def test_no_row_is_older_than_a_day(database: Database, clock: FakeClock) -> None:
+    put(database, taken := command("1"), command("2"))
+    with database.write() as session:
+        inbox.taken(session, taken.event)
+    clock.advance(seconds=inbox.KEPT.total_seconds() + 1)
+    put(database, command("3"))
+    with database.write() as session:
+        assert inbox.expire(session, database.clock()) == 1, "one that nobody had taken"
+        assert session.scalars(select(InboxRow.event_key)).all() == [str(command("3").event)]
