@@ -67,6 +67,7 @@ async def connect(app: Easel, settings: Settings) -> AsyncIterator[AsyncSocketMo
         app.client.session = app.workspaces.session = session
         stack.push_async_callback(app.inbox.close)
         await app.workspaces.identify(app.client)
+        app.inbox.application = app.workspaces.application
         socket = None
         if settings.slack_app_token is not None:
             token = settings.slack_app_token.get_secret_value()

@@ -26,7 +26,7 @@ from bot.showing import (
     Shown,
     Told,
 )
-from storage import deliveries, jobs, leases, log, review, troubles
+from storage import decisions, deliveries, jobs, leases, log, troubles
 from storage.domain import Account, Card, Complaint, Delivery, JobState, Platform, StepReport, Tone
 from storage.domain.job import Phase
 from storage.log import LogEntry
@@ -479,7 +479,7 @@ async def test_a_model_that_is_gone_breaks_no_card(office: Office) -> None:
         jobs.cancel(session, waiting, office.clock())
     assert await office.deliver() == [Tone.FAILED]
     with office.line.database.write() as session:
-        review.remove(session, made, by="mod", now=office.clock())
+        decisions.remove(session, made, by="mod", now=office.clock())
     await office.deliver()
     assert office.chat.shown[-1].removed
 
