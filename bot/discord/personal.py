@@ -70,7 +70,7 @@ async def _drop(client: Easel, raw: RawCommand) -> bool:
 
 
 async def _fetch(client: Easel, raw: RawCommand) -> bool:
-    """A result that could not be sent: show it here instead."""
+    """A result that could not be shown: show it here instead."""
     reply = Reply(client, raw)
     address = await reply.address()
     if address is None:
