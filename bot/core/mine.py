@@ -74,7 +74,7 @@ def used(
 ) -> Used:
     """Today's pictures, what the quota of this place leaves, and the last requests."""
     rules = places.rules(session, account.platform, workspace_id)
-    quota = settings.daily_pictures if rules.daily_pictures is None else rules.daily_pictures
+    quota = rules.quota(settings.daily_pictures)
     today = standing.of(session, account, workspace_id, now).today
     entries = [log.entry(session, e.job_id) for e in usage.recent(session, account, RECENT)]
     return Used(

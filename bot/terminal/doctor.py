@@ -20,7 +20,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from bot.core.textcheck import TextRules
 from bot.slack.manifest import SCOPES
 from bot.terminal.start import said
-from storage import deliveries, doorbell, migrate, places, review, sweep
+from storage import deliveries, doorbell, migrate, places, sanctions, sweep
 from storage.blobs import Blobs, open_blobs
 from storage.catalog import Catalog, load_catalog
 from storage.database import Database, connect
@@ -80,7 +80,7 @@ def _database(settings: Settings) -> list[Finding]:
 def _bans(database: Database) -> list[Finding]:
     """A Slack id that was banned before it was known whose it is."""
     with database.read() as session:
-        several = review.banned_in_several(session)
+        several = sanctions.banned_in_several(session)
     return [
         (
             None,

@@ -254,13 +254,13 @@ def ban(
         bool, typer.Option("--here", help="Only on the server or workspace of this request.")
     ] = False,
 ) -> None:
-    """Keep who asked for this from asking for more, everywhere."""
-    from storage import review
+    """Keep who asked for this from asking for more, everywhere; what they wait for is cancelled."""
+    from storage import sanctions
 
     with _job(job, write=True) as (session, entry, _, database):
         by, now = getpass.getuser(), database.clock()
         try:
-            account = review.ban(session, entry.job_id, by=by, now=now, here=here)
+            account = sanctions.ban(session, entry.job_id, by=by, now=now, here=here)
         except LookupError as error:
             typer.echo(f"Nobody is banned: {error.args[0]}.", err=True)
             raise typer.Exit(1) from None
@@ -278,12 +278,12 @@ def unban(
     ] = None,
 ) -> None:
     """Let somebody ask again, wherever they were banned."""
-    from storage import review
+    from storage import sanctions
 
     with _open() as (_, database), database.write() as session:
         try:
-            ended = review.unban(session, platform, user, now=database.clock(), tenant=tenant)
-        except review.Several as several:
+            ended = sanctions.unban(session, platform, user, now=database.clock(), tenant=tenant)
+        except sanctions.Several as several:
             known = " or ".join(f"--tenant {name}" for name in several.tenants)
             typer.echo(f"Several people with this id are banned: say {known}.", err=True)
             raise typer.Exit(1) from None

@@ -19,6 +19,7 @@ from storage import (
     log,
     places,
     review,
+    sanctions,
     standing,
     usage,
 )
@@ -99,14 +100,14 @@ def both(request: pytest.FixtureRequest, database: Database, clock: FakeClock) -
 def test_a_ban(both: Database, clock: FakeClock) -> None:
     with both.write() as session:
         [entry] = log.page(session, user=ONE)
-        assert review.ban(session, entry.job_id, by="mod", now=clock()) == ONE
+        assert sanctions.ban(session, entry.job_id, by="mod", now=clock()) == ONE
     with both.read() as session:
         assert standing.of(session, ONE, "T1", clock()).banned
         assert standing.of(session, ONE, "T9", clock()).banned, "the operator's holds everywhere"
         assert not standing.of(session, OTHER, "T1", clock()).banned
     with both.write() as session:
-        assert not review.unban(session, SLACK, "U1", tenant="T2", now=clock())
-        assert review.unban(session, SLACK, "U1", now=clock())
+        assert not sanctions.unban(session, SLACK, "U1", tenant="T2", now=clock())
+        assert sanctions.unban(session, SLACK, "U1", now=clock())
     with both.read() as session:
         assert not standing.of(session, ONE, "T1", clock()).banned
 
@@ -114,8 +115,8 @@ def test_a_ban(both: Database, clock: FakeClock) -> None:
 def test_a_ban_here(both: Database, clock: FakeClock) -> None:
     with both.write() as session:
         [entry] = log.page(session, user=ONE)
-        review.ban(session, entry.job_id, by="mod", now=clock(), here=True)
-        review.ban(session, entry.job_id, by="mod", now=clock(), here=True)
+        sanctions.ban(session, entry.job_id, by="mod", now=clock(), here=True)
+        sanctions.ban(session, entry.job_id, by="mod", now=clock(), here=True)
     with both.read() as session:
         assert standing.of(session, ONE, "T1", clock()).banned
         assert not standing.of(session, ONE, "T2", clock()).banned
@@ -126,11 +127,11 @@ def test_a_ban_here(both: Database, clock: FakeClock) -> None:
 def test_several_are_banned(both: Database, clock: FakeClock) -> None:
     with both.write() as session:
         for entry in log.page(session):
-            review.ban(session, entry.job_id, by="mod", now=clock())
-        with pytest.raises(review.Several) as told:
-            review.unban(session, SLACK, "U1", now=clock())
+            sanctions.ban(session, entry.job_id, by="mod", now=clock())
+        with pytest.raises(sanctions.Several) as told:
+            sanctions.unban(session, SLACK, "U1", now=clock())
         assert told.value.tenants == ["T1", "T2"]
-        assert review.unban(session, SLACK, "U1", tenant="T1", now=clock())
+        assert sanctions.unban(session, SLACK, "U1", tenant="T1", now=clock())
     with both.read() as session:
         assert not standing.of(session, ONE, "T1", clock()).banned
         assert standing.of(session, OTHER, "T1", clock()).banned
@@ -142,9 +143,9 @@ def test_nobody_is_banned(both: Database, clock: FakeClock) -> None:
         [entry] = log.page(session, user=ONE)
         forget.forget_person(session, ONE, clock())
         with pytest.raises(LookupError, match="forgotten"):
-            review.ban(session, entry.job_id, by="mod", now=clock())
+            sanctions.ban(session, entry.job_id, by="mod", now=clock())
         with pytest.raises(LookupError, match="no server"):
-            review.ban(session, direct, by="mod", now=clock(), here=True)
+            sanctions.ban(session, direct, by="mod", now=clock(), here=True)
 
 
 def test_a_ban_of_an_old_release(both: Database, clock: FakeClock) -> None:
@@ -156,8 +157,8 @@ def test_a_ban_of_an_old_release(both: Database, clock: FakeClock) -> None:
         assert standing.of(session, ONE, "T1", clock()).banned
         assert standing.of(session, OTHER, "T2", clock()).banned
     with both.write() as session:
-        assert review.unban(session, SLACK, "U1", now=clock())
-        assert not review.unban(session, SLACK, "U1", now=clock())
+        assert sanctions.unban(session, SLACK, "U1", now=clock())
+        assert not sanctions.unban(session, SLACK, "U1", now=clock())
     with both.read() as session:
         assert not standing.of(session, ONE, "T1", clock()).banned
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from bot.i18n import say
-from storage import places, review
+from storage import places, sanctions
 from storage.domain import Decision, JobState, Platform
 from storage.domain.job import Phase
 from storage.places import WorkspaceRules
@@ -174,7 +174,7 @@ async def test_rules_of_the_workspace(world: World) -> None:
 async def test_who_is_barred_hears_so(world: World) -> None:
     await world.imagine()
     job, now = world.entry.job_id, world.line.database.clock()
-    await world.line.write(lambda s: review.ban(s, job, by="mod", now=now))
+    await world.line.write(lambda s: sanctions.ban(s, job, by="mod", now=now))
     await world.imagine("a second one")
     assert "barred" in (await world.seen())[-1]["text"]
     assert len(world.entries()) == 1
