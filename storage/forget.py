@@ -108,7 +108,7 @@ def forget_person(session: Session, account: Account, now: datetime) -> list[str
     return [sha256 for sha256 in hashes if not is_used(session, sha256)]
 
 
-def export_person(session: Session, account: Account) -> dict[str, object]:
+def export_person(session: Session, account: Account) -> dict[str, list[dict[str, object]]]:
     """Everything that is stored about this person, ready for JSON; pictures by their hash."""
     mine = select(RequestRow.id).where(accounts.asked(account))
     jobs = select(JobRow.id).where(JobRow.request_id.in_(mine))
@@ -136,7 +136,7 @@ def export_person(session: Session, account: Account) -> dict[str, object]:
         row["decided_by"] = ""
     for row in stored["bans"]:
         row["banned_by"] = ""
-    return dict(stored)
+    return stored
 
 
 def _plain(row: Base) -> dict[str, object]:

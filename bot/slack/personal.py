@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Sequence
 from functools import partial
 
@@ -18,7 +17,7 @@ from bot.slack.blocks import Block, button, mrkdwn, picture, plain, section
 from bot.slack.intake import Heard
 from bot.slack.words import escape
 from bot.slack.workspaces import error_code
-from storage import deliveries, forget, log, places
+from storage import deliveries, export, forget, log, places
 from storage.domain import JobState, Platform
 from storage.log import LogEntry
 
@@ -90,20 +89,21 @@ async def show_privacy(heard: Heard) -> None:
     await heard.tell(title, privacy_blocks(heard))
 
 
-async def export(heard: Heard) -> None:
-    """Everything that is stored about the person, as a file in their direct messages."""
+async def send_all(heard: Heard) -> None:
+    """Everything that is stored about the person, as files in their direct messages."""
     line, locale, user = heard.line, heard.locale, heard.user_id
     stored = await line.read(lambda s: forget.export_person(s, heard.account))
-    data = json.dumps(stored, indent=2, ensure_ascii=False)
+    files = export.files(stored, heard.place.upload_limit_bytes)
     opened = await heard.client.conversations_open(users=user)
-    await heard.client.files_upload_v2(
-        channel=opened["channel"]["id"],
-        filename="easel-privacy.json",
-        content=data,
-        initial_comment=say(
-            locale, "All that is stored about you. Pictures are named by their hash."
-        ),
-    )
+    comment = say(locale, "All that is stored about you. Pictures are named by their hash.")
+    for name, data in zip(export.names(len(files)), files, strict=True):
+        await heard.client.files_upload_v2(
+            channel=opened["channel"]["id"],
+            filename=name,
+            content=data.decode(),
+            initial_comment=comment,
+        )
+        comment = ""
 
 
 async def forget_me(heard: Heard) -> None:
