@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Date, Select, String, and_, bindparam, exists, func, or_, select
+from sqlalchemy import Date, Select, String, and_, bindparam, exists, func, or_, select, true
 from sqlalchemy.orm import Session
 
 from storage import accounts
@@ -83,7 +83,7 @@ def _standing() -> Select[Any]:
         unfinished.c.pictures.label("on_their_way"),
         unfinished.c.there.label("server_queue"),
         unfinished.c.everywhere.label("queue"),
-    )
+    ).select_from(today.join(unfinished, true()))
 
 
 _STANDING = _standing()

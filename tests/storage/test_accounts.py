@@ -313,3 +313,94 @@ def test_forgotten_under_todays_name_and_the_one_before(tmp_path: Path) -> None:
     assert not set(forgotten.read(blobs)) & forgotten.names(OTHER)
     before = forgotten.pseudonym(Account(platform=SLACK, user_id="U1"))
     assert before in forgotten.names(ONE) & forgotten.names(OTHER)
+
+
+def test_who_is_banned_waits_for_nothing(database: Database, clock: FakeClock) -> None:
+    """Nor does somebody else with the same id lose anything."""
+    first = asked(database, clock, ONE)
+    with database.write() as session:
+        job = leases.claim(
+            session,
+            ["builtin"],
+            worker="w",
+            lease=timedelta(seconds=10),
+            max_attempts=3,
+            now=clock(),
+        )
+        assert job is not None
+        assert job.id == first
+    waiting, elsewhere = asked(database, clock, ONE), asked(database, clock, ONE, where="T3")
+    other = asked(database, clock, OTHER)
+
+    def states() -> list[tuple[str, bool]]:
+        with database.read() as session:
+            entries = [log.entry(session, job) for job in (first, waiting, elsewhere, other)]
+        return [(e.state, e.cancel_requested) for e in entries if e is not None]
+
+    with database.write() as session:
+        sanctions.ban(session, waiting, by="mod", now=clock(), here=True)
+    stopped, open_still = ("cancelled", True), ("waiting", False)
+    assert states() == [("running", True), stopped, open_still, open_still]
+    with database.write() as session:
+        sanctions.ban(session, first, by="mod", now=clock())
+    assert states() == [("running", True), stopped, stopped, open_still]
+
+
+def shown(database: Database, clock: FakeClock, **where: str) -> UUID:
+    job_id = asked(database, clock, Account(platform=DISCORD, user_id="alice"), **where)
+    drawn(database, clock)
+    return job_id
+
+
+def report(
+    database: Database,
+    clock: FakeClock,
+    job: UUID,
+    user: str = "bob",
+    channel: str = "C1",
+    where: str = "G",
+) -> str:
+    viewer = steer.Viewer(
+        requester=Requester(platform=DISCORD, user_id=user),
+        place=Place(platform=DISCORD, workspace_id=where, channel_id=channel),
+    )
+    with database.write() as session:
+        complaint = steer.report(session, job, viewer, clock())
+    return complaint.text if complaint else ""
+
+
+def test_who_sees_it_may_report_it_once(database: Database, clock: FakeClock) -> None:
+    job = shown(database, clock, where="G")
+    elsewhere = "Pictures are reported where they are shown."
+    assert report(database, clock, job, where="H") == elsewhere
+    assert report(database, clock, job, channel="C2") == elsewhere
+    assert report(database, clock, job) == ""
+    assert "already" in report(database, clock, job)
+    assert report(database, clock, job, user="carol") == ""
+    private = asked(
+        database, clock, Account(platform=DISCORD, user_id="alice"), where="G", private=True
+    )
+    waiting = report(database, clock, private, user="alice")
+    assert waiting == elsewhere, "nothing is to be seen yet"
+    drawn(database, clock)
+    assert report(database, clock, private) == elsewhere
+    assert report(database, clock, private, user="alice", channel="DM") == ""
+
+
+def test_a_report_of_what_is_not_known(database: Database, clock: FakeClock) -> None:
+    job = shown(database, clock, where="G")
+    with database.write() as session:
+        forget.forget_person(session, Account(platform=DISCORD, user_id="alice"), clock())
+    words = "I have forgotten this request, so I can't do that any more."
+    assert report(database, clock, job) == words
+    assert report(database, clock, UUID(int=7)) == words
+
+
+def test_a_few_reports_a_day(database: Database, clock: FakeClock) -> None:
+    pictures = [shown(database, clock, where="G") for _ in range(review.REPORTS_A_DAY + 1)]
+    told = [report(database, clock, job) for job in pictures]
+    assert [bool(words) for words in told] == [False] * review.REPORTS_A_DAY + [True]
+    assert "tell a moderator" in told[-1]
+    assert report(database, clock, pictures[-1], user="carol") == ""
+    clock.advance(days=1)
+    assert report(database, clock, pictures[-1]) == ""

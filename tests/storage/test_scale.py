@@ -89,7 +89,7 @@ def test_search_finds_what_reading_all_prompts_finds(filled: Database) -> None:
 
 @pytest.mark.parametrize(
     "filters",
-    [{}, {"user": ("discord", "u1")}, {"workspace": ("discord", "s2")}, {"search": "red"}],
+    [{}, {"user": account("u1")}, {"workspace": ("discord", "s2")}, {"search": "red"}],
     ids=["all", "person", "server", "search"],
 )
 def test_pages_go_through_all_of_it(filled: Database, filters: Filters) -> None:
