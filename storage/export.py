@@ -1,11 +1,69 @@
-"""What is stored about a person, as files that are small enough to be posted."""
+"""What is stored about a person, for them alone; as files that are small enough to be posted."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from sqlalchemy import Select, or_, select
+from sqlalchemy.orm import Session
+
+from storage import accounts
+from storage.domain import Account
+from storage.tables import (
+    BanRow,
+    Base,
+    DeliveryRow,
+    JobRow,
+    PictureRow,
+    RequestRow,
+    ReviewRow,
+    SanctionRow,
+    UsageRow,
+    VerdictRow,
+)
+
 Stored = Mapping[str, Sequence[Mapping[str, Any]]]
-"""Rows by the name of their kind (`forget.export_person`)."""
+"""Rows by the name of their kind (`person`)."""
+
+
+def person(session: Session, account: Account) -> dict[str, list[dict[str, object]]]:
+    """Everything that is stored about this person, ready for JSON; pictures by their hash."""
+    mine = select(RequestRow.id).where(accounts.asked(account))
+    jobs = select(JobRow.id).where(JobRow.request_id.in_(mine))
+    reported = accounts.reported(account)
+    reviews = or_(ReviewRow.job_id.in_(jobs), reported)
+    queries: dict[str, Select[Any]] = {
+        "requests": select(RequestRow).where(RequestRow.id.in_(mine)),
+        "jobs": select(JobRow).where(JobRow.id.in_(jobs)),
+        "pictures": select(PictureRow).where(PictureRow.job_id.in_(jobs)),
+        "messages": select(DeliveryRow).where(DeliveryRow.job_id.in_(jobs)),
+        "verdicts": select(VerdictRow).where(VerdictRow.job_id.in_(jobs)),
+        "usage": select(UsageRow).where(accounts.used(account)),
+        "reviews": select(ReviewRow).where(reviews),
+        "sanctions": select(SanctionRow).where(accounts.sanctioned(account)),
+        "bans": select(BanRow).where(accounts.banned_of_old(account)),
+    }
+    theirs = {str(id_) for id_ in session.scalars(select(ReviewRow.id).where(reported))}
+    stored = {name: [_plain(row) for row in session.scalars(q)] for name, q in queries.items()}
+    for row in stored["reviews"]:
+        # Who reported or judged is somebody else's data.
+        if row["id"] not in theirs:
+            row["opened_by"] = row["opened_tenant"] = ""
+        row["decided_by"] = ""
+    for row in stored["sanctions"]:
+        row["decided_by"] = ""
+    for row in stored["bans"]:
+        row["banned_by"] = ""
+    return stored
+
+
+def _plain(row: Base) -> dict[str, object]:
+    """A row for JSON. Of a message's address only what says where it is: a token is a key."""
+    values = {name: getattr(row, name) for name in row.__mapper__.columns.keys()}  # noqa: SIM118
+    if isinstance(address := values.get("address"), dict):
+        values["address"] = {k: v for k, v in address.items() if k in ("channel_id", "message_id")}
+    simple = (str, int, float, bool, list, dict, type(None))
+    return {name: v if isinstance(v, simple) else str(v) for name, v in values.items()}
 
 
 def files(stored: Stored, limit_bytes: int) -> list[bytes]:

@@ -100,9 +100,9 @@ def _review(row: ReviewRow) -> Review:
 
 
 def allow(session: Session, job_id: UUID, *, by: str, now: datetime) -> Sequence[str]:
-    """A moderator has looked and lets the pictures be seen. Returns the hashes to move out of
-    the part of the blob store that is kept apart, which the caller does after the commit; all of
-    them each time, so that a caller who died in between can simply say it again.
+    """A moderator has looked and lets the pictures be seen. Returns the hashes of
+    pictures to settle after the commit (`pixels`); all of them each time, so that a caller who
+    died in between can simply say it again.
 
     Raises PermissionError for a picture that the floor blocked: no one can allow that.
     """
@@ -121,7 +121,7 @@ def _kept_pictures(session: Session, job_id: UUID) -> Sequence[PictureRow]:
 
 def remove(session: Session, job_id: UUID, *, by: str, now: datetime) -> Sequence[str]:
     """Take the message down; the pictures stay in the log, kept apart. Returns the hashes to
-    move there, which the caller does after the commit."""
+    settle after the commit (`pixels`)."""
     _decide(session, job_id, "remove", by, now)
     pictures = _kept_pictures(session, job_id)
     for picture in pictures:

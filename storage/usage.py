@@ -51,7 +51,7 @@ def recent(session: Session, account: Account, limit: int) -> list[UsageEntry]:
     """The person's newest entries of what was drawn for them."""
     rows = session.scalars(
         select(UsageRow)
-        .where(accounts.counted(account), UsageRow.refused == 0)
+        .where(accounts.used(account), UsageRow.refused == 0)
         .order_by(UsageRow.day.desc(), UsageRow.created_at.desc())
         .limit(limit)
     )

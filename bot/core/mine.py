@@ -7,9 +7,10 @@ from datetime import datetime
 from sqlalchemy.orm import Session
 
 from bot.core.present import WORKER_LOST, queue_view
-from bot.i18n import format_duration, say
+from bot.i18n import format_day, format_duration, mark, say, say_n
 from storage import deliveries, log, places, standing, usage
 from storage.domain import Account, JobState
+from storage.forget import Kept
 from storage.log import LogEntry
 from storage.settings import Settings
 
@@ -41,6 +42,28 @@ def queue(
         QueuedRequest(entry=entry, state=_state(session, entry, locale, now))
         for entry in [*reversed(open_entries), *stranded]
     ]
+
+
+FORGETS = mark(
+    "This deletes your prompts, references and pictures here, takes their messages down, and "
+    "cancels what is still waiting. What a moderator has still to look at stays until then, for "
+    "{days} days at most. It cannot be undone."
+)
+
+
+def forgotten(locale: str, kept: Kept) -> str:
+    """What has come of it, and what stays for a while."""
+    done = say(locale, "Done. I have forgotten what you asked for.")
+    if not kept.requests or kept.until is None:
+        return done
+    rest = say_n(
+        locale,
+        "{n} request that a moderator has still to look at is kept until {date}, then it goes.",
+        "{n} requests that a moderator has still to look at are kept until {date}, then they go.",
+        kept.requests,
+        date=format_day(locale, kept.until),
+    )
+    return f"{done}\n{rest}"
 
 
 def _state(session: Session, entry: LogEntry, locale: str, now: datetime) -> str:

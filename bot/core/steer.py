@@ -190,7 +190,7 @@ def _is_here(entry: LogEntry, viewer: Viewer) -> bool:
 def entry_for(session: Session, job_id: UUID, viewer: Viewer, right: Right) -> LogEntry | Complaint:
     """The request, if it is still known and the viewer has this right to it."""
     entry = log.entry(session, job_id)
-    if entry is None or not entry.user_id:
+    if entry is None or entry.forgotten or not entry.user_id:
         return Complaint(text="I have forgotten this request, so I can't do that any more.")
     if not right(entry, viewer):
         return Complaint(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from datetime import timedelta
 from functools import partial
 
 from slack_sdk.errors import SlackApiError
@@ -71,11 +72,7 @@ async def show_usage(heard: Heard) -> None:
 
 def privacy_blocks(heard: Heard) -> list[Block]:
     locale, user = heard.locale, heard.user_id
-    text = say(
-        locale,
-        "This deletes your prompts, references and pictures here, takes their messages down, and "
-        "cancels what is still waiting. It cannot be undone.",
-    )
+    text = say(locale, mine.FORGETS, days=heard.line.settings.blocked_kept_days)
     # The button names the person, so nobody else's press could mean them.
     buttons = [
         button("export", user, say(locale, "Send me all that is stored")),
@@ -92,7 +89,7 @@ async def show_privacy(heard: Heard) -> None:
 async def send_all(heard: Heard) -> None:
     """Everything that is stored about the person, as files in their direct messages."""
     line, locale, user = heard.line, heard.locale, heard.user_id
-    stored = await line.read(lambda s: forget.export_person(s, heard.account))
+    stored = await line.read(lambda s: export.person(s, heard.account))
     files = export.files(stored, heard.place.upload_limit_bytes)
     opened = await heard.client.conversations_open(users=user)
     comment = say(locale, "All that is stored about you. Pictures are named by their hash.")
@@ -108,8 +105,11 @@ async def send_all(heard: Heard) -> None:
 
 async def forget_me(heard: Heard) -> None:
     line = heard.line
-    await asyncio.to_thread(forget.forget, line.database, line.blobs, heard.account)
-    await heard.tell(say(heard.locale, "Done. I have forgotten what you asked for."))
+    keep = timedelta(days=line.settings.blocked_kept_days)
+    kept = await asyncio.to_thread(
+        forget.forget, line.database, line.blobs, heard.account, keep=keep
+    )
+    await heard.tell(mine.forgotten(heard.locale, kept))
 
 
 async def publish_home(heard: Heard) -> None:

@@ -6,7 +6,7 @@ import csv
 import getpass
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -43,17 +43,21 @@ def _open() -> Iterator[tuple[Settings, Database]]:
 
 @contextmanager
 def _job(prefix: str, *, write: bool) -> Iterator[tuple[Session, LogEntry, Settings, Database]]:
-    from storage import log
-
     with (
         _open() as (settings, database),
         database.write() if write else database.read() as session,
     ):
-        entry = log.by_prefix(session, prefix)
-        if entry is None:
-            typer.echo(f"No single request has an id that starts with {prefix!r}.", err=True)
-            raise typer.Exit(1)
-        yield session, entry, settings, database
+        yield session, _entry(session, prefix), settings, database
+
+
+def _entry(session: Session, prefix: str) -> LogEntry:
+    from storage import log
+
+    entry = log.by_prefix(session, prefix)
+    if entry is None:
+        typer.echo(f"No single request has an id that starts with {prefix!r}.", err=True)
+        raise typer.Exit(1)
+    return entry
 
 
 @log_app.callback()
@@ -217,20 +221,28 @@ def _all() -> Iterator[LogEntry]:
             before = (entries[-1].created_at, entries[-1].job_id)
 
 
+def _judge(prefix: str, decide: Callable[..., Sequence[str]]) -> None:
+    """A moderator's decision; then the pictures that it names go where they belong now."""
+    from storage import pixels
+    from storage.blobs import open_blobs
+
+    with _open() as (settings, database):
+        with database.write() as session:
+            job_id = _entry(session, prefix).job_id
+            hashes = decide(session, job_id, by=getpass.getuser(), now=database.clock())
+        pixels.settle(database, open_blobs(settings), hashes)
+
+
 @review_app.command()
 def allow(job: JobArgument) -> None:
     """Show what was held."""
     from storage import review
-    from storage.blobs import open_blobs
 
-    with _job(job, write=True) as (session, entry, settings, database):
-        try:
-            hashes = review.allow(session, entry.job_id, by=getpass.getuser(), now=database.clock())
-        except PermissionError as error:
-            typer.echo(str(error), err=True)
-            raise typer.Exit(1) from None
-    for sha256 in hashes:
-        open_blobs(settings).move(sha256, to_kept_apart=False)
+    try:
+        _judge(job, review.allow)
+    except PermissionError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from None
     typer.echo("Allowed; the message in the chat follows.")
 
 
@@ -238,12 +250,8 @@ def allow(job: JobArgument) -> None:
 def remove(job: JobArgument) -> None:
     """Take the message down; the log keeps the request."""
     from storage import review
-    from storage.blobs import open_blobs
 
-    with _job(job, write=True) as (session, entry, settings, database):
-        hashes = review.remove(session, entry.job_id, by=getpass.getuser(), now=database.clock())
-    for sha256 in hashes:
-        open_blobs(settings).move(sha256, to_kept_apart=True)
+    _judge(job, review.remove)
     typer.echo("Removed; the message in the chat goes away.")
 
 
