@@ -90,7 +90,7 @@ async def send_all(heard: Heard) -> None:
     """Everything that is stored about the person, as files in their direct messages."""
     line, locale, user = heard.line, heard.locale, heard.user_id
     stored = await line.read(lambda s: export.person(s, heard.account))
-    files = export.files(stored, heard.place.upload_limit_bytes)
+    files = export.files(stored, heard.raw.place.upload_limit_bytes)
     opened = await heard.client.conversations_open(users=user)
     comment = say(locale, "All that is stored about you. Pictures are named by their hash.")
     for name, data in zip(export.names(len(files)), files, strict=True):

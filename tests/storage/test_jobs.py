@@ -389,7 +389,7 @@ def test_jobs_that_end_workers_do_not_stop_others(shop: Shop) -> None:
 
 def drawn_today(shop: Shop) -> int:
     with shop.database.read() as session:
-        return standing.of(session, Platform.DISCORD, "alice", shop.clock()).today
+        return standing.of(session, account("alice"), "guild", shop.clock()).today
 
 
 def cancel(shop: Shop, job: GenerationJob) -> None:
@@ -412,7 +412,7 @@ def test_who_cancels_pays_for_what_was_drawn(
     shop.finish(job, Cancelled(device_seconds=7.0, pictures=report.pictures(count)))
     assert drawn_today(shop) == pictures
     with shop.database.read() as session:
-        [entry] = usage.recent(session, Platform.DISCORD, "alice", 5)
+        [entry] = usage.recent(session, account("alice"), 5)
     assert (entry.pictures, entry.device_seconds) == (pictures, 7.0)
 
 
