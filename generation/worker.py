@@ -194,7 +194,8 @@ class Worker:
                 mask = self._load(job.request.reference.mask_sha256)
             [verdicts] = self._judge([reference], job, Subject.REFERENCE)
             verdict = worst(verdicts)
-            if verdict.decision in (Decision.HOLD, Decision.BLOCK):
+            held = verdict.decision is Decision.HOLD and not job.allowed
+            if held or verdict.decision is Decision.BLOCK:
                 return Refused(verdict=verdict)
         # No name for the future: an error's frames would hold it, and it the error.
         drawn = self.engine.draw(

@@ -86,8 +86,13 @@ class Blobs:
         with contextlib.suppress(FileNotFoundError):
             obstore.delete(self.store, _key(sha256, kept_apart))
 
-    def changed_at(self, sha256: str, *, kept_apart: bool) -> datetime:
-        return obstore.head(self.store, _key(sha256, kept_apart))["last_modified"]
+    def find(self, sha256: str, *, kept_apart: bool = False) -> Stored | None:
+        """What lies in that place; None if nothing does."""
+        try:
+            meta = obstore.head(self.store, _key(sha256, kept_apart))
+        except FileNotFoundError:
+            return None
+        return Stored(sha256=sha256, kept_apart=kept_apart, changed_at=meta["last_modified"])
 
     def all(self) -> Iterator[Stored]:
         """Everything that lies in both places."""

@@ -308,8 +308,14 @@ def is_used(session: Session, sha256: str) -> bool:
 
 
 def expire_blocked(session: Session, *, older_than: timedelta, now: datetime) -> list[str]:
-    """Blocked pictures are kept for moderators for a limited time; then their pixels go, the
-    row stays. Returns the hashes to settle after the commit (`pixels`)."""
+    """Blocked pictures are kept for moderators for a limited time, from the end of the job or from
+    when a moderator refused them; then their pixels go, the row stays. Returns the hashes to
+    settle after the commit (`pixels`)."""
+    refused_lately = exists().where(
+        ReviewRow.job_id == PictureRow.job_id,
+        ReviewRow.decision.in_(["refuse", "remove"]),
+        ReviewRow.decided_at >= now - older_than,
+    )
     rows = session.scalars(
         select(PictureRow)
         .join(JobRow, JobRow.id == PictureRow.job_id)
@@ -317,6 +323,7 @@ def expire_blocked(session: Session, *, older_than: timedelta, now: datetime) ->
             PictureRow.decision == literal_column("'block'"),
             PictureRow.removed_at.is_(None),
             JobRow.finished_at < now - older_than,
+            ~refused_lately,
         )
         .limit(100)
     ).all()

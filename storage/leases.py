@@ -95,7 +95,7 @@ def _fairest() -> Select[*tuple[Any, ...]]:
     aged = JobRow.created_at < bindparam("aged", type_=UtcDateTime())
     return (
         select(
-            *(JobRow.id, JobRow.attempt, JobRow.released, JobRow.created_at),
+            *(JobRow.id, JobRow.attempt, JobRow.released, JobRow.created_at, JobRow.allowed),
             *(JobRow.claimed_at, JobRow.lease_until, JobRow.device_seconds),
             RequestRow,
         )
@@ -192,6 +192,7 @@ def claim(
                 request=jobs.request_of(request),
                 place=jobs.place_of(request),
                 prompt_labels=frozenset(request.prompt_labels),
+                allowed=job.allowed,
             )
     return None
 

@@ -78,6 +78,8 @@ class LogEntry:
     message_removed: bool
     held: bool
     """An open review keeps something of it back."""
+    judged: str = ""
+    """What a moderator decided last, reports aside; empty when nobody has."""
 
     @property
     def account(self) -> Account:
@@ -216,6 +218,16 @@ _ROWS = (
             ReviewRow.decision.is_(None),
         )
         .label("held"),
+        select(ReviewRow.decision)
+        .where(
+            ReviewRow.job_id == JobRow.id,
+            ReviewRow.kind != ReviewKind.REPORT,
+            ReviewRow.decision.is_not(None),
+        )
+        .order_by(ReviewRow.decided_at.desc())
+        .limit(1)
+        .scalar_subquery()
+        .label("judged"),
     )
     .join(RequestRow, RequestRow.id == JobRow.request_id)
     .outerjoin(DeliveryRow, DeliveryRow.job_id == JobRow.id)
@@ -245,8 +257,9 @@ def _entries(session: Session, ids: Sequence[UUID]) -> list[LogEntry]:
             verdicts[job.id],
             removed=bool(removed),
             held=bool(held),
+            judged=judged or "",
         )
-        for job, request, removed, held in (rows[id_] for id_ in ids if id_ in rows)
+        for job, request, removed, held, judged in (rows[id_] for id_ in ids if id_ in rows)
     ]
 
 
@@ -258,6 +271,7 @@ def _entry(
     *,
     removed: bool,
     held: bool,
+    judged: str,
 ) -> LogEntry:
     return LogEntry(
         job_id=job.id,
@@ -286,6 +300,7 @@ def _entry(
         verdicts=tuple((row.picture_index, _verdict(row)) for row in verdicts),
         message_removed=removed,
         held=held,
+        judged=judged,
     )
 
 

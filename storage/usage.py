@@ -1,50 +1,42 @@
 """What each finished job cost."""
 
 from datetime import UTC, datetime
-from functools import cache
 from uuid import UUID
 
-from sqlalchemy import Date, Insert, Integer, bindparam, func, literal_column, select
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Date, Integer, bindparam, func, literal_column, select
 from sqlalchemy.orm import Session
 
 from storage import accounts
-from storage.database import is_sqlite
 from storage.domain import Account, UsageEntry
-from storage.tables import JobRow, RequestRow, UsageRow, UtcDateTime, table
+from storage.tables import JobRow, RequestRow, UsageRow, UtcDateTime, inserting
 
 
 def enter(
     session: Session, job_id: UUID, pictures: int, now: datetime, *, refused: bool = False
 ) -> None:
-    """Write the usage entry of a job that has just been finished, in the place of the one that it
-    has from when it was refused and a moderator let it pass."""
+    """Write the usage entry of a job that has just been finished."""
     given = {"job": job_id, "drawn": pictures, "no": int(refused), "now": now}
     today = {"today": now.astimezone(UTC).date()}
-    session.execute(_enter(is_sqlite(session)), given | today)
+    session.execute(_ENTER, given | today)
 
 
-@cache
-def _enter(sqlite_s: bool) -> Insert:
-    spent = ("device_seconds", "queue_seconds", "pictures", "refused", "day", "created_at")
-    entry = (sqlite if sqlite_s else postgresql).insert(table(UsageRow))
-    asked = entry.from_select(
-        ["job_id", "platform", "tenant", "workspace_id", "user_id", *spent],
-        select(
-            *(JobRow.id, RequestRow.platform, accounts.tenant),
-            *(RequestRow.workspace_id, RequestRow.user_id),
-            *(JobRow.device_seconds, JobRow.queue_seconds),
-            bindparam("drawn", type_=Integer()),
-            bindparam("no", type_=Integer()),
-            bindparam("today", type_=Date()),
-            bindparam("now", type_=UtcDateTime()),
-        )
-        .join(RequestRow, RequestRow.id == JobRow.request_id)
-        .where(JobRow.id == bindparam("job")),
+_ENTER = inserting(UsageRow).from_select(
+    [
+        *("job_id", "device_seconds", "queue_seconds"),
+        *("platform", "tenant", "workspace_id", "user_id"),
+        *("pictures", "refused", "day", "created_at"),
+    ],
+    select(
+        *(JobRow.id, JobRow.device_seconds, JobRow.queue_seconds),
+        *(RequestRow.platform, accounts.tenant, RequestRow.workspace_id, RequestRow.user_id),
+        bindparam("drawn", type_=Integer()),
+        bindparam("no", type_=Integer()),
+        bindparam("today", type_=Date()),
+        bindparam("now", type_=UtcDateTime()),
     )
-    newer = {name: entry.excluded[name] for name in spent}
-    upsert: Insert = asked.on_conflict_do_update(index_elements=["job_id"], set_=newer)
-    return upsert
+    .join(RequestRow, RequestRow.id == JobRow.request_id)
+    .where(JobRow.id == bindparam("job")),
+)
 
 
 def recent(session: Session, account: Account, limit: int) -> list[UsageEntry]:

@@ -35,6 +35,12 @@ class Checked:
     def refused(self) -> bool:
         return any(v.decision in (Decision.HOLD, Decision.BLOCK) for v in self.verdicts)
 
+    @property
+    def blocked(self) -> bool:
+        """For good. What is held is drawn once it is allowed, so it needs its reference, and room
+        in its person's day, like any other."""
+        return any(v.decision is Decision.BLOCK for v in self.verdicts)
+
 
 def check(request: ImageRequest, rules: TextRules, place: Place) -> Checked:
     """Judge both prompts; labels are what they name without being refused for it. The negative
@@ -68,7 +74,7 @@ def accept(
     now: datetime,
 ) -> UUID | Complaint:
     """Write it down, or say why not. The caller holds the requester's lock."""
-    count = 0 if checked.refused else request.count
+    count = 0 if checked.blocked else request.count
     complaint = standing_allows(session, settings, raw, count, now)
     if complaint is not None:
         return complaint

@@ -6,7 +6,7 @@ import csv
 import getpass
 import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
+from bot.terminal.judging import follows, judge, ring
 from bot.terminal.start import open_database, plain_console, read_settings
 
 if TYPE_CHECKING:
@@ -152,6 +153,7 @@ def as_json(entry: LogEntry) -> dict[str, Any]:
         "queue_seconds": round(entry.queue_seconds, 3),
         "device_seconds": round(entry.device_seconds, 3),
         "held": entry.held,
+        "judged": entry.judged,
         "message_removed": entry.message_removed,
         "pictures": [
             {
@@ -221,38 +223,43 @@ def _all() -> Iterator[LogEntry]:
             before = (entries[-1].created_at, entries[-1].job_id)
 
 
-def _judge(prefix: str, decide: Callable[..., Sequence[str]]) -> None:
-    """A moderator's decision; then the pictures that it names go where they belong now."""
-    from storage import pixels
-    from storage.blobs import open_blobs
+@review_app.command()
+def allow(job: JobArgument) -> None:
+    """Let what was held be drawn and shown; close reports of the rest."""
+    from storage import decisions
 
-    with _open() as (settings, database):
-        with database.write() as session:
-            job_id = _entry(session, prefix).job_id
-            hashes = decide(session, job_id, by=getpass.getuser(), now=database.clock())
-        pixels.settle(database, open_blobs(settings), hashes)
+    judged = judge(_job(job, write=True), decisions.allow)
+    if judged.before.state.finished and not judged.after.state.finished:
+        typer.echo(f"Allowed: it waits to be drawn. {follows(judged.after)}")
+        ring(judged.settings, judged.after)
+    elif judged.moved:
+        typer.echo(f"Allowed. Pictures to be seen now: {judged.moved}. {follows(judged.after)}")
+    else:
+        typer.echo("Nothing was held. The report is closed, and the message stays as it is.")
 
 
 @review_app.command()
-def allow(job: JobArgument) -> None:
-    """Show what was held."""
-    from storage import review
+def refuse(job: JobArgument) -> None:
+    """Keep refused what was held; the card says so."""
+    from storage import decisions
 
-    try:
-        _judge(job, review.allow)
-    except PermissionError as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(1) from None
-    typer.echo("Allowed; the message in the chat follows.")
+    judged = judge(_job(job, write=True), decisions.refuse)
+    shown = "" if judged.before.message_removed else f" {follows(judged.after)}"
+    typer.echo(f"It stays refused.{shown}")
 
 
 @review_app.command()
 def remove(job: JobArgument) -> None:
     """Take the message down; the log keeps the request."""
-    from storage import review
+    from storage import decisions
 
-    _judge(job, review.remove)
-    typer.echo("Removed; the message in the chat goes away.")
+    judged = judge(_job(job, write=True), decisions.remove)
+    if judged.before.message_removed:
+        typer.echo("The message was taken down before. Its pictures are kept apart now.")
+    else:
+        typer.echo("Removed. The chat client takes the message down, if it is still there.")
+    if not judged.before.state.finished:
+        typer.echo("What was not drawn yet is cancelled.")
 
 
 @review_app.command()

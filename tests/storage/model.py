@@ -19,6 +19,7 @@ JOB_EDGES = {
     ("waiting", "claim", "running"),
     ("waiting", "cancel", "cancelled"),
     ("waiting", "delete", "cancelled"),
+    ("waiting", "remove", "cancelled"),
     ("waiting", "forget", "cancelled"),
     ("running", "claim", "running"),
     ("running", "finish", "made"),
@@ -30,6 +31,7 @@ JOB_EDGES = {
     ("running", "reap", "failed"),
     ("running", "reap", "cancelled"),
     ("running", "forget", "cancelled"),
+    ("refused", "allow", "waiting"),
 }
 MESSAGE_EDGES = {
     ("", "behind"),
@@ -61,6 +63,14 @@ class Job:
     claimed: datetime | None = None
     report: tuple[str, int] = ("", 0)
     floor: bool = False
+    on_hold: bool = False
+    """Refused until a moderator has looked at prompt or reference."""
+    asked: bool = False
+    """A moderator is asked to look at something that a check kept back."""
+    reported: str = ""
+    """Nothing, "open" or "closed"."""
+    taken_down: bool = False
+    """By a moderator."""
     pictures: dict[str, str] = field(default_factory=dict)
     """Decision by hash."""
     reached: tuple[int, int] = (0, 0)
@@ -90,6 +100,15 @@ class Job:
         """How many of its pictures the steps done amount to."""
         done, steps = self.reached
         return round(self.count * done / steps) if steps else 0
+
+    def judged(self) -> None:
+        self.on_hold = self.asked = False
+        self.reported = self.reported and "closed"
+
+    def go_on(self, now: datetime) -> None:
+        """Held, and allowed after all."""
+        self.state, self.rung, self.billed = "waiting", now, None
+        self.released += self.attempt > 0
 
     def bill(self, now: datetime, pictures: int, device_seconds: float) -> None:
         self.billed, self.device_seconds = (now.date(), now, pictures), device_seconds

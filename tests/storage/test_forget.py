@@ -10,6 +10,7 @@ from sqlalchemy import select, text
 
 from bot.core import steer
 from storage import (
+    decisions,
     export,
     forget,
     forgotten,
@@ -202,7 +203,7 @@ def test_what_a_moderator_has_still_to_look_at_stays(
     decided = painted(database, clock, blobs, b"decided", Decision.HOLD)
     with database.write() as session:
         assert review.report(session, reported, by=account("bob"), now=clock())
-        review.remove(session, decided, by="mod", now=clock())
+        decisions.remove(session, decided, by="mod", now=clock())
     kept = forget_alice(database, blobs)
     assert kept == forget.Kept(requests=4, until=clock() + KEEP)
     assert forget_alice(database, blobs) == kept, "asking again makes it no longer"
@@ -248,7 +249,7 @@ def test_what_is_decided_goes(database: Database, clock: FakeClock, blobs: Blobs
     clock.advance(minutes=1)
     later = painted(database, clock, blobs, b"later")
     with database.write() as session:
-        review.remove(session, held, by="mod", now=clock())
+        decisions.remove(session, held, by="mod", now=clock())
     forget.go_on(database, blobs, keep=KEEP)
     with database.read() as session:
         who = [log.entry(session, job).user_id for job in (held, other, later)]  # type: ignore[union-attr]

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import pytest
 
-from storage import deliveries, jobs, leases, log, review, standing, usage
+from storage import decisions, deliveries, jobs, leases, log, review, standing, usage
 from storage.database import Database
 from storage.domain import (
     Cancelled,
@@ -254,7 +254,7 @@ def test_the_floor_opens_a_restricted_review(shop: Shop, database: Database) -> 
     with database.write() as session:
         assert [r.kind for r in review.waiting(session)] == [ReviewKind.RESTRICTED]
         with pytest.raises(PermissionError):
-            review.allow(session, job.id, by="mod", now=shop.clock())
+            decisions.allow(session, job.id, by="mod", now=shop.clock())
 
 
 def test_usage_counts_what_was_drawn_and_what_is_on_its_way(shop: Shop, database: Database) -> None:
@@ -389,7 +389,7 @@ def test_jobs_that_end_workers_do_not_stop_others(shop: Shop) -> None:
 
 def drawn_today(shop: Shop) -> int:
     with shop.database.read() as session:
-        return standing.of(session, account("alice"), "guild", shop.clock()).today
+        return standing.of(session, account(), "guild", shop.clock()).today
 
 
 def cancel(shop: Shop, job: GenerationJob) -> None:
@@ -412,7 +412,7 @@ def test_who_cancels_pays_for_what_was_drawn(
     shop.finish(job, Cancelled(device_seconds=7.0, pictures=report.pictures(count)))
     assert drawn_today(shop) == pictures
     with shop.database.read() as session:
-        [entry] = usage.recent(session, account("alice"), 5)
+        [entry] = usage.recent(session, account(), 5)
     assert (entry.pictures, entry.device_seconds) == (pictures, 7.0)
 
 

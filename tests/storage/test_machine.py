@@ -30,7 +30,7 @@ from sqlalchemy import delete
 from sqlalchemy.orm import Session
 
 from bot.core import steer
-from storage import deliveries, forget, jobs, leases, log, migrate, review, standing
+from storage import decisions, deliveries, forget, jobs, leases, log, migrate, review, standing
 from storage.database import Database
 from storage.domain import (
     Cancelled,
@@ -184,7 +184,8 @@ class Machine(RuleBasedStateMachine):
             "vanish": 1 * any(content is not None for content in self.chat),
             "move": 4 * any(m.gone for m in message),
             "report": 1,
-            "allow": 1,
+            "allow": 1 + 2 * any(j.on_hold for j in job),
+            "refuse": 1,
             "remove": 1,
             "expire": 1 * (now > NOON + KEPT),
         }
@@ -196,7 +197,8 @@ class Machine(RuleBasedStateMachine):
         user = data.draw(st.sampled_from(("alice", "bob", "carol")))
         server = data.draw(st.sampled_from(("north", "south")))
         count = data.draw(st.integers(1, 2))
-        refusal = data.draw(st.sampled_from((*[None] * 6, "hold", "block", MINOR_FLOOR_RULE)))
+        refusals = ("hold", "hold", "block", MINOR_FLOOR_RULE)
+        refusal = data.draw(st.sampled_from((*[None] * 6, *refusals)))
         verdicts = ()
         if refusal is not None:
             decision = Decision.HOLD if refusal == "hold" else Decision.BLOCK
@@ -216,6 +218,7 @@ class Machine(RuleBasedStateMachine):
             job.end("refused")
             job.bill(now, 0, 0.0)
             job.floor = refusal == MINOR_FLOOR_RULE
+            job.on_hold, job.asked = refusal == "hold", refusal != "block"
         self.ids.append(job_id)
         self.model.jobs.append(job)
         self.model.messages.append(Message(not_before=now))
@@ -261,6 +264,7 @@ class Machine(RuleBasedStateMachine):
                 if not job.finished:
                     job.end("cancelled")
                 job.forgotten, job.pictures, message.removed = True, {}, True
+                job.on_hold, job.asked, job.reported, job.taken_down = False, False, "", False
                 message.want()
 
     def vanish(self, data: st.DataObject) -> None:
@@ -328,7 +332,8 @@ class Machine(RuleBasedStateMachine):
 
     def finish(self, data: st.DataObject) -> None:
         now, held = self.step("finish"), self.any_of(data, self.held)
-        ending = data.draw(st.sampled_from(("made", "made", "refused", "cancelled", "failed")))
+        endings = ("made", "made", "refused", "held", "cancelled", "failed")
+        ending = data.draw(st.sampled_from(endings))
         decision = data.draw(st.sampled_from((*VISIBLE, *GRAVE)))
         outcome = self.outcome(held, ending, decision)
         with self.database.write() as session:
@@ -337,7 +342,9 @@ class Machine(RuleBasedStateMachine):
         if not written:
             return
         job = self.model.jobs[held.number]
-        job.end(ending)
+        job.end("refused" if ending == "held" else ending)
+        job.on_hold = ending == "held"
+        job.asked = job.on_hold or (ending == "made" and decision is Decision.HOLD)
         share = outcome.pictures if isinstance(outcome, Cancelled) else 0
         job.bill(now, share, outcome.device_seconds)
         self.model.messages[held.number].want()
@@ -353,8 +360,9 @@ class Machine(RuleBasedStateMachine):
             decisions = (Decision.ALLOW, decision)[-held.job.request.count :]
             sha256 = hashlib.sha256(name.encode()).hexdigest()
             return made(held.job, *decisions, sha256=sha256)
-        if ending == "refused":
-            return Refused(verdict=a_verdict(Decision.BLOCK, subject=Subject.REFERENCE))
+        if ending in ("refused", "held"):
+            decided = Decision.HOLD if ending == "held" else Decision.BLOCK
+            return Refused(verdict=a_verdict(decided, subject=Subject.REFERENCE))
         if ending == "cancelled":
             return Cancelled(device_seconds=1.0, pictures=1)
         return Failed(reason=FailureReason.ERROR, device_seconds=1.0)
@@ -494,30 +502,67 @@ class Machine(RuleBasedStateMachine):
     def report(self, data: st.DataObject) -> None:
         now, number = self.step("report"), self.any_job(data)
         with self.database.write() as session:
-            review.report(session, self.ids[number], by=account("dave"), now=now)
+            first = review.report(session, self.ids[number], by=account("dave"), now=now)
             assert not review.report(session, self.ids[number], by=account("dave"), now=now)
+        job = self.model.jobs[number]
+        assert first is not bool(job.reported)
+        job.reported = job.reported or "open"
 
     def allow(self, data: st.DataObject) -> None:
         now, number = self.step("allow"), self.any_job(data)
         job = self.model.jobs[number]
         if job.floor and not job.forgotten:
             with pytest.raises(PermissionError), self.database.write() as session:
-                review.allow(session, self.ids[number], by="mod", now=now)
+                decisions.allow(session, self.ids[number], by="mod", now=now)
+            return
+        held = {h for h, decision in job.pictures.items() if decision == Decision.HOLD}
+        gone = job.forgotten or self.model.messages[number].removed
+        reported = job.reported == "open"
+        if gone or (job.cancel if job.on_hold else not held and not reported):
+            self.not_done(decisions.allow, number)
             return
         with self.database.write() as session:
-            hashes = review.allow(session, self.ids[number], by="mod", now=now)
+            hashes = decisions.allow(session, self.ids[number], by="mod", now=now)
+        if job.on_hold:
+            job.go_on(now)
+        assert set(hashes) == held
         self.judged(number, hashes, Decision.ALLOW, "shown")
+
+    def refuse(self, data: st.DataObject) -> None:
+        now, number = self.step("refuse"), self.any_job(data)
+        job = self.model.jobs[number]
+        held = {h for h, decision in job.pictures.items() if decision == Decision.HOLD}
+        if not job.asked:
+            self.not_done(decisions.refuse, number)
+            return
+        with self.database.write() as session:
+            hashes = decisions.refuse(session, self.ids[number], by="mod", now=now)
+        assert set(hashes) == held
+        reported = job.reported
+        self.judged(number, hashes, Decision.BLOCK, "apart")
+        job.reported = reported
 
     def remove(self, data: st.DataObject) -> None:
         now, number = self.step("remove"), self.any_job(data)
+        job, message = self.model.jobs[number], self.model.messages[number]
+        asked = job.asked or job.reported == "open"
+        if message.removed and not asked and (job.taken_down or job.forgotten):
+            self.not_done(decisions.remove, number)
+            return
         with self.database.write() as session:
-            hashes = review.remove(session, self.ids[number], by="mod", now=now)
-        self.model.messages[number].removed = True
+            hashes = decisions.remove(session, self.ids[number], by="mod", now=now)
+        assert set(hashes) == {h for h in job.pictures if h in self.blobs}
+        self.cancelled(number)
+        message.removed = job.taken_down = True
         self.judged(number, hashes, Decision.BLOCK, "apart")
+
+    def not_done(self, decide: Any, number: int) -> None:
+        with pytest.raises(decisions.NotDone), self.database.write() as session:
+            decide(session, self.ids[number], by="mod", now=self.clock())
 
     def judged(self, number: int, hashes: Any, decision: Decision, folder: str) -> None:
         job = self.model.jobs[number]
-        assert set(hashes) == {h for h in job.pictures if h in self.blobs}
+        job.judged()
         for sha256 in hashes:
             job.pictures[sha256] = decision
             self.blobs[sha256] = folder

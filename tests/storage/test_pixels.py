@@ -6,7 +6,7 @@ from uuid import UUID
 
 import pytest
 
-from storage import forget, jobs, leases, log, pixels, review, sweep
+from storage import decisions, forget, jobs, leases, log, pixels, sweep
 from storage.blobs import Blobs, open_blobs
 from storage.database import Database
 from storage.domain import Decision, Reference, ReferenceUse
@@ -56,18 +56,17 @@ def judge(database: Database, clock: FakeClock, blobs: Blobs, decide, job: UUID)
 
 def test_one_of_two_is_removed(database: Database, clock: FakeClock, blobs: Blobs) -> None:
     one, other = (painted(database, clock, blobs, Decision.ALLOW) for _ in range(2))
-    judge(database, clock, blobs, review.remove, one)
+    judge(database, clock, blobs, decisions.remove, one)
     assert places(blobs) == [False, True], "the other shows it still"
-    judge(database, clock, blobs, review.remove, other)
+    judge(database, clock, blobs, decisions.remove, other)
     assert places(blobs) == [True]
 
 
 def test_one_of_two_is_allowed(database: Database, clock: FakeClock, blobs: Blobs) -> None:
     one, other = (painted(database, clock, blobs, Decision.HOLD) for _ in range(2))
-    judge(database, clock, blobs, review.allow, one)
+    judge(database, clock, blobs, decisions.allow, one)
     assert places(blobs) == [False, True], "the other's moderator has still to see it"
-    judge(database, clock, blobs, review.allow, other)
-    judge(database, clock, blobs, review.allow, other)
+    judge(database, clock, blobs, decisions.allow, other)
     assert places(blobs) == [False]
 
 
@@ -83,7 +82,7 @@ def test_a_reference_is_needed_where_it_is(
     reference = Reference(sha256=sha256, use=ReferenceUse.RESTYLE, strength=0.5)
     with database.write() as session:
         recorded(session, now=clock(), user="bob", request=a_request(reference=reference))
-    judge(database, clock, blobs, review.remove, one)
+    judge(database, clock, blobs, decisions.remove, one)
     assert places(blobs) == [False, True]
     forget.forget(database, blobs, account("bob"), keep=timedelta())
     assert places(blobs) == [True]
@@ -119,4 +118,4 @@ def test_what_is_not_there_is_told(database: Database, clock: FakeClock, blobs: 
     for stored in list(blobs.all()):
         blobs.delete(stored.sha256)
     with pytest.raises(FileNotFoundError):
-        judge(database, clock, blobs, review.allow, one)
+        judge(database, clock, blobs, decisions.allow, one)
