@@ -4,7 +4,7 @@ The same pixels may be another request's too, so that a file leaves a place only
 it there, and lies in both places when rows do not agree.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
@@ -13,6 +13,7 @@ from storage.blobs import Blobs
 from storage.database import Database
 from storage.tables import PictureRow, RequestRow
 
+BATCH = 500
 Place = tuple[str, bool]
 """A hash, and whether it is kept apart."""
 
@@ -33,16 +34,23 @@ def wanted(session: Session, hashes: Iterable[str]) -> set[Place]:
 def settle(database: Database, blobs: Blobs, hashes: Iterable[str]) -> None:
     """After a commit: put files where rows want them now. Safe to repeat, and at the same time
     as others do: who comes last has seen the newest rows."""
-    for sha256 in sorted(set(hashes)):
-        done = None
-        while (places := _wanted_now(database, sha256)) != done:
-            _place(blobs, sha256, places)
-            done = places
+    every = sorted(set(hashes))
+    for start in range(0, len(every), BATCH):
+        placed: dict[str, set[Place]] = {}
+        while wrong := _misplaced(database, every[start : start + BATCH], placed):
+            for sha256, places in wrong.items():
+                _place(blobs, sha256, places)
+            placed |= wrong
 
 
-def _wanted_now(database: Database, sha256: str) -> set[Place]:
+def _misplaced(
+    database: Database, hashes: Sequence[str], placed: Mapping[str, set[Place]]
+) -> dict[str, set[Place]]:
+    """Where those are wanted that have not been put there."""
     with database.read() as session:
-        return wanted(session, [sha256])
+        there = wanted(session, hashes)
+    places = {h: {(h, apart) for apart in (False, True) if (h, apart) in there} for h in hashes}
+    return {sha256: found for sha256, found in places.items() if placed.get(sha256) != found}
 
 
 def _place(blobs: Blobs, sha256: str, places: set[Place]) -> None:
