@@ -51,7 +51,7 @@ Pause = Callable[[float], None]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Kept:
+class Remains:
     """What stays of a forgotten person, since a moderator has still to look at it."""
 
     requests: int
@@ -66,7 +66,7 @@ def forget(
     *,
     keep: timedelta,
     pause: Pause = time.sleep,
-) -> Kept:
+) -> Remains:
     """The whole act: noted for whoever restores a backup, rows emptied, some in each transaction,
     and pixels deleted. What has an open review is kept for so long, or until that is decided. Safe
     to repeat; what a crash leaves, `go_on` finishes."""
@@ -78,16 +78,16 @@ def forget(
         _empty(database, blobs, account, newest, keep, pause)
     purge(database)
     with database.read() as session:
-        return kept(session, account)
+        return remains(session, account)
 
 
-def kept(session: Session, account: Account) -> Kept:
+def remains(session: Session, account: Account) -> Remains:
     count, until = session.execute(
         select(func.count(), func.max(RequestRow.forget_at)).where(
             accounts.asked(account), RequestRow.forget_at.is_not(None)
         )
     ).one()
-    return Kept(requests=count, until=until)
+    return Remains(requests=count, until=until)
 
 
 def go_on(database: Database, blobs: Blobs, *, keep: timedelta, pause: Pause = time.sleep) -> None:
@@ -96,7 +96,9 @@ def go_on(database: Database, blobs: Blobs, *, keep: timedelta, pause: Pause = t
     today = database.clock().astimezone(UTC).date()
     over = (PSEUDONYMOUS, UsageRow.day < today)
     with database.read() as session:
-        marked = select(RequestRow).where(RequestRow.forget_at.is_not(None))
+        marked = select(RequestRow).where(
+            RequestRow.forget_at.is_not(None), RequestRow.user_id != ""
+        )
         rows = session.scalars(marked.order_by(RequestRow.forget_at).limit(1000)).all()
         any_over = session.scalar(select(UsageRow.job_id).where(*over).limit(1)) is not None
     newest: dict[Account, datetime] = {}
@@ -159,6 +161,8 @@ PSEUDONYMOUS = func.length(UsageRow.user_id) == literal_column(str(PSEUDONYM_LEN
 def _begin(session: Session, account: Account, now: datetime, keep: timedelta) -> datetime | None:
     """Mark the newest request, which is emptied last: all that is older is to be forgotten, and
     what is asked for from now on is not. Returns when it was made."""
+    if not account.user_id:
+        return None  # Nobody's: who is forgotten already has none.
     reported = select(ReviewRow).where(accounts.reported(account))
     for review in session.scalars(reported).all():
         # What was reported stays open; who reported it is forgotten, each in a way of its own.

@@ -10,7 +10,7 @@ from bot.core.present import WORKER_LOST, queue_view
 from bot.i18n import format_day, format_duration, mark, say, say_n
 from storage import deliveries, log, places, standing, usage
 from storage.domain import Account, JobState, ReviewKind
-from storage.forget import Kept
+from storage.forget import Remains
 from storage.log import LogEntry
 from storage.settings import Settings
 
@@ -62,17 +62,17 @@ FORGETS = mark(
 )
 
 
-def forgotten(locale: str, kept: Kept) -> str:
+def forgotten(locale: str, remains: Remains) -> str:
     """What has come of it, and what stays for a while."""
     done = say(locale, "Done. I have forgotten what you asked for.")
-    if not kept.requests or kept.until is None:
+    if not remains.requests or remains.until is None:
         return done
     rest = say_n(
         locale,
         "{n} request that a moderator has still to look at is kept until {date}, then it goes.",
         "{n} requests that a moderator has still to look at are kept until {date}, then they go.",
-        kept.requests,
-        date=format_day(locale, kept.until),
+        remains.requests,
+        date=format_day(locale, remains.until),
     )
     return f"{done}\n{rest}"
 

@@ -161,10 +161,10 @@ async def _forget(client: Easel, raw: RawCommand) -> bool:
     person, line = raw.requester, client.line
     if str(steer.target(raw.about).job_id.int) == person.user_id:
         keep = timedelta(days=line.settings.blocked_kept_days)
-        kept = await asyncio.to_thread(
+        remains = await asyncio.to_thread(
             forget.forget, line.database, line.blobs, person.account, keep=keep
         )
-        text = mine.forgotten(person.locale, kept)
+        text = mine.forgotten(person.locale, remains)
         await Reply(client, raw).edit(content=text, view=None)
     return False
 

@@ -106,10 +106,10 @@ async def send_all(heard: Heard) -> None:
 async def forget_me(heard: Heard) -> None:
     line = heard.line
     keep = timedelta(days=line.settings.blocked_kept_days)
-    kept = await asyncio.to_thread(
+    remains = await asyncio.to_thread(
         forget.forget, line.database, line.blobs, heard.account, keep=keep
     )
-    await heard.tell(mine.forgotten(heard.locale, kept))
+    await heard.tell(mine.forgotten(heard.locale, remains))
 
 
 async def publish_home(heard: Heard) -> None:
