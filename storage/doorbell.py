@@ -13,6 +13,7 @@ from celery import Celery
 from kombu import Queue
 from kombu.transport import TRANSPORT_ALIASES
 
+from storage import private
 from storage.catalog import load_catalog
 from storage.embedded import SCHEME
 from storage.settings import Settings
@@ -63,7 +64,8 @@ def _transport_options(settings: Settings) -> dict[str, Any]:
     if url.startswith(SCHEME):
         folder = settings.data_folder / "broker"
         for name in ("messages", "control"):
-            (folder / name).mkdir(parents=True, exist_ok=True, mode=0o700)
+            private.make(folder / name)
+        private.close(folder, *folder.iterdir())
         return {
             "data_folder_in": str(folder / "messages"),
             "data_folder_out": str(folder / "messages"),

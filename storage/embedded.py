@@ -17,6 +17,7 @@ from typing import Any
 from kombu.transport import TRANSPORT_ALIASES, filesystem
 from kombu.utils.json import dumps, loads
 
+from storage import private
 from storage.unreadable import Message
 
 SCHEME = "easel-files"
@@ -28,7 +29,8 @@ TRANSPORT_ALIASES[SCHEME] = "storage.embedded:Transport"
 
 def _write(path: Path, content: object) -> None:
     part = path.with_name(f".{uuid.uuid4().hex}.part")
-    part.write_text(dumps(content))
+    with open(part, "w", opener=private.opener) as output:
+        output.write(dumps(content))
     part.replace(path)
 
 
@@ -93,7 +95,7 @@ class Channel(filesystem.Channel):
     def _table(self, exchange: str) -> Iterator[list[Any]]:
         """The bindings of an exchange, to be changed by one process at a time."""
         file = self._exchange_file(exchange)
-        with (file.parent / ".lock").open("w") as guard:
+        with open(file.parent / ".lock", "w", opener=private.opener) as guard:
             filesystem.lock(guard, filesystem.LOCK_EX)
             bindings = self.get_table(exchange)
             yield bindings

@@ -97,7 +97,7 @@ def _fairest() -> Select[*tuple[Any, ...]]:
         select(
             *(JobRow.id, JobRow.attempt, JobRow.released, JobRow.created_at, JobRow.allowed),
             *(JobRow.claimed_at, JobRow.lease_until, JobRow.device_seconds),
-            RequestRow,
+            *(JobRow.allowed, RequestRow),
         )
         .join(RequestRow, RequestRow.id == JobRow.request_id)
         .where(is_open(), JobRow.model.in_(bindparam("models", expanding=True)), _claimable)

@@ -75,12 +75,11 @@ class Easel(discord.Client):
         self.http.get_from_cdn = from_cdn  # type: ignore[method-assign]
         self.line = line
         settings = line.settings
-        key = settings.slack_encryption_key
         self.inbox = Inbox(
             line.database,
             Platform.DISCORD,
             Acts(self, {**acts.ACTS, **personal.ACTS, **manage.ACTS}),
-            key=key.get_secret_value() if key else None,
+            fernet=settings.fernet(),
             lease_seconds=settings.lease_seconds,
         )
         self.brought = modals.Brought()

@@ -15,7 +15,7 @@ import typer
 from rich.table import Table
 
 from bot.terminal.judging import follows, judge, ring
-from bot.terminal.start import open_database, plain_console, read_settings
+from bot.terminal.start import plain_console, read_settings, ready_database
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -31,12 +31,9 @@ JobArgument = Annotated[str, typer.Argument(help="The first characters of a job'
 
 @contextmanager
 def _open() -> Iterator[tuple[Settings, Database]]:
-    from storage import migrate
-
     settings = read_settings()
-    database = open_database(settings)
+    database = ready_database(settings)
     try:
-        migrate.upgrade(database)
         yield settings, database
     finally:
         database.close()

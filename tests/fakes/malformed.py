@@ -25,6 +25,8 @@ from kombu import Connection
 from storage.doorbell import TASK
 
 JSON = "application/json"
+SECRET = "a nightingale in Aleppo"
+"""What no log may quote."""
 NO_LINKS = {"callbacks": None, "errbacks": None, "chain": None, "chord": None}
 
 
@@ -75,7 +77,8 @@ def _with(**properties: Any) -> bytes:
 
 
 RAW: Mapping[str, Callable[[], bytes]] = {
-    "words": lambda: b"hello",
+    "words": lambda: SECRET.encode(),
+    "words of another coding": lambda: SECRET.encode() + b"\xff",
     "nothing": lambda: b"",
     "a number": lambda: b"7",
     "null": lambda: b"null",
@@ -119,7 +122,7 @@ MESSAGES: Mapping[str, Callable[[], dict[str, Any]]] = {
     "unknown compression": lambda: message(compression="klingon"),
     "not compressed": lambda: message(compression="application/x-gzip"),
     "compressed nothing": lambda: message(zlib.compress(b""), compression="application/x-gzip"),
-    "body no JSON": lambda: message(b"hello"),
+    "body no JSON": lambda: message(SECRET.encode()),
     "body empty": lambda: message(b""),
     "body no UTF-8": lambda: message(b"\xff\xfe\xfd"),
     "body cut off": lambda: message(b'[["x"], {}, {"callb'),
@@ -132,7 +135,7 @@ MESSAGES: Mapping[str, Callable[[], dict[str, Any]]] = {
     "body of four": lambda: message([["x"], {}, {}, {}]),
     "no headers": lambda: message(headers={}),
     "no task": lambda: message(task=...),
-    "unknown task": lambda: message(task="somebody.else"),
+    "unknown task": lambda: message([[SECRET], {}, NO_LINKS], task=SECRET, argsrepr=SECRET),
     "unknown task without id": lambda: message(task="somebody.else", id=...),
     "task null": lambda: message(task=None),
     "task a number": lambda: message(task=7),

@@ -67,6 +67,7 @@ async def test_the_next_job_is_drawn(house: House, broker: malformed.Broker) -> 
         [answer] = (await asyncio.to_thread(inspect.ping) or {}).values()
         assert answer == {"ok": "pong"}
         assert worker.poll() is None
+    assert malformed.SECRET not in house.worker_log
 
 
 @pytest.mark.parametrize("house", [on("rabbitmq")], indirect=True)
