@@ -66,6 +66,18 @@ def _desire(urgent: bool, removed: bool, told: bool) -> Update:
     return desired.returning(changes.BELL) if told else desired
 
 
+def take_down(session: Session, jobs: Sequence[UUID]) -> None:
+    """Take the messages of these jobs away for good; those that are gone already lead nowhere."""
+    messages, given = table(DeliveryRow), {"jobs": jobs}
+    theirs = messages.c.job_id.in_(bindparam("jobs", expanding=True))
+    values = {"desired_revision": DeliveryRow.desired_revision + 1, "urgent": True, "removed": True}
+    removed = update(messages).where(theirs).values(values)
+    session.execute(removed if is_sqlite(session) else removed.returning(changes.BELL), given)
+    # They are not shown again, which would empty their address.
+    gone = update(messages).where(theirs, messages.c.gone.is_not(None)).values(address={})
+    session.execute(gone, given)
+
+
 def lease_due(
     session: Session,
     platform: Platform,

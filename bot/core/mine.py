@@ -7,9 +7,10 @@ from datetime import datetime
 from sqlalchemy.orm import Session
 
 from bot.core.present import WORKER_LOST, present, queue_view
-from bot.i18n import format_duration, mark, say
+from bot.i18n import format_day, format_duration, mark, say, say_n
 from storage import log, places, standing, troubles, usage
 from storage.domain import Account, Complaint, JobState, ReviewKind
+from storage.forget import Remains
 from storage.log import LogEntry
 from storage.settings import Settings
 
@@ -58,6 +59,27 @@ _UNSHOWN = {
     True: mark("Finished, but I could not send it to you."),
     False: mark("Finished, but I can't show it where you asked for it."),
 }
+
+FORGETS = mark(
+    "This deletes your prompts, references and pictures here, takes their messages down, and "
+    "cancels what is still waiting. What a moderator has still to look at stays until then, for "
+    "{days} days at most. It cannot be undone."
+)
+
+
+def forgotten(locale: str, remains: Remains) -> str:
+    """What has come of it, and what stays for a while."""
+    done = say(locale, "Done. I have forgotten what you asked for.")
+    if not remains.requests or remains.until is None:
+        return done
+    rest = say_n(
+        locale,
+        "{n} request that a moderator has still to look at is kept until {date}, then it goes.",
+        "{n} requests that a moderator has still to look at are kept until {date}, then they go.",
+        remains.requests,
+        date=format_day(locale, remains.until),
+    )
+    return f"{done}\n{rest}"
 
 
 def _state(session: Session, entry: LogEntry, locale: str, now: datetime) -> str:
@@ -109,7 +131,7 @@ def used(
 ) -> Used:
     """Today's pictures, what the quota of this place leaves, and the last requests."""
     rules = places.rules(session, account.platform, workspace_id)
-    quota = settings.daily_pictures if rules.daily_pictures is None else rules.daily_pictures
+    quota = rules.quota(settings.daily_pictures)
     today = standing.of(session, account, workspace_id, now).today
     entries = [log.entry(session, e.job_id) for e in usage.recent(session, account, RECENT)]
     return Used(

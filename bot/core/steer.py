@@ -11,7 +11,6 @@ from sqlalchemy.orm import Session
 from storage import deliveries, jobs, log, review, troubles
 from storage.catalog import Catalog
 from storage.domain import (
-    Account,
     Complaint,
     Decision,
     ImageRequest,
@@ -117,11 +116,6 @@ def delete(session: Session, job_id: UUID, now: datetime) -> None:
     deliveries.desire(session, job_id, removed=True)
 
 
-def report(session: Session, job_id: UUID, by: Account, now: datetime) -> bool:
-    """Ask moderators to look. False if this person has reported it already."""
-    return review.report(session, job_id, by=by, now=now)
-
-
 @dataclass(frozen=True, kw_only=True)
 class Target:
     """What a button is about. Zero where it is about no job."""
@@ -177,6 +171,14 @@ def may_read(entry: LogEntry, viewer: Viewer) -> bool:
     return (_is_here(entry, viewer) and bool(public)) or may_change(entry, viewer)
 
 
+def may_report(entry: LogEntry, viewer: Viewer) -> bool:
+    """Who sees the pictures: in the channel where they are shown."""
+    own = entry.account == viewer.requester.account
+    asked, now = entry.place, viewer.place
+    there = _is_here(entry, viewer) and asked.channel_id == now.channel_id
+    return bool(shown_pictures(entry)) and (own or (there and not entry.request.private))
+
+
 def _is_here(entry: LogEntry, viewer: Viewer) -> bool:
     """Whether it was asked where the viewer is now: on the same server. Direct messages are none,
     so there it has to be the same conversation."""
@@ -191,10 +193,29 @@ def _is_here(entry: LogEntry, viewer: Viewer) -> bool:
 def entry_for(session: Session, job_id: UUID, viewer: Viewer, right: Right) -> LogEntry | Complaint:
     """The request, if it is still known and the viewer has this right to it."""
     entry = log.entry(session, job_id)
-    if entry is None or not entry.user_id:
+    if entry is None or entry.forgotten or not entry.user_id:
         return Complaint(text="I have forgotten this request, so I can't do that any more.")
     if not right(entry, viewer):
         return Complaint(
             text="Only who asked for this picture, or who may manage messages here, can do that."
         )
     return entry
+
+
+def report(session: Session, job_id: UUID, viewer: Viewer, now: datetime) -> Complaint | None:
+    """Ask moderators to look, or say why not."""
+    entry = entry_for(session, job_id, viewer, lambda *_: True)
+    if isinstance(entry, Complaint):
+        return entry
+    if not may_report(entry, viewer):
+        return Complaint(text="Pictures are reported where they are shown.")
+    by = viewer.requester.account
+    if not review.may_report(session, by, now):
+        return Complaint(
+            text="You have reported {limit} pictures today. If another one is wrong, tell a "
+            "moderator.",
+            values={"limit": review.REPORTS_A_DAY},
+        )
+    if not review.report(session, job_id, by=by, now=now):
+        return Complaint(text="You have reported this already. A moderator will look at it.")
+    return None

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import io
-import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -22,7 +22,7 @@ from bot.discord.intake import Interaction, locale_of, quietly, requester_of
 from bot.discord.reply import Reply
 from bot.discord.words import escape, words
 from bot.i18n import format_duration, mark, say, say_n
-from storage import deliveries, forget, inbox
+from storage import deliveries, export, forget, inbox
 from storage.domain import Account, Complaint, RawCommand, Requester
 
 if TYPE_CHECKING:
@@ -120,16 +120,25 @@ privacy = app_commands.Group(
     name=locale_str(mark("export")),
     description=locale_str(mark("Get everything that is stored about you as a file")),
 )
-async def export(interaction: Interaction) -> None:
+async def send_all(interaction: Interaction) -> None:
     if not await quietly(interaction.response.defer(ephemeral=True, thinking=True)):
         return
     line, locale, person = interaction.client.line, locale_of(interaction), _person(interaction)
-    stored = await line.read(lambda s: forget.export_person(s, person))
-    data = json.dumps(stored, indent=2, ensure_ascii=False).encode()
+    stored = await line.read(lambda s: export.person(s, person))
+    first, *more = _files(export.files(stored, interaction.filesize_limit))
     await interaction.edit_original_response(
         content=say(locale, "All that is stored about you. Pictures are named by their hash."),
-        attachments=[discord.File(io.BytesIO(data), "easel-privacy.json")],
+        attachments=[first],
     )
+    for file in more:
+        await interaction.followup.send(file=file, ephemeral=True)
+
+
+def _files(contents: Sequence[bytes]) -> list[discord.File]:
+    return [
+        discord.File(io.BytesIO(data), name)
+        for name, data in zip(export.names(len(contents)), contents, strict=True)
+    ]
 
 
 @privacy.command(
@@ -142,11 +151,8 @@ async def delete(interaction: Interaction) -> None:
     person = UUID(int=interaction.user.id)
     label = say(locale, "Delete everything")
     view.add_item(CardButton("forget", person, label=label, danger=True))
-    text = say(
-        locale,
-        "This deletes your prompts, references and pictures here, takes their messages down, and "
-        "cancels what is still waiting. It cannot be undone.",
-    )
+    days = interaction.client.line.settings.blocked_kept_days
+    text = say(locale, mine.FORGETS, days=days)
     await quietly(interaction.response.send_message(text, view=view, ephemeral=True))
 
 
@@ -154,8 +160,11 @@ async def _forget(client: Easel, raw: RawCommand) -> bool:
     """The button names the person, so nobody else's press can mean them."""
     person, line = raw.requester, client.line
     if str(steer.target(raw.about).job_id.int) == person.user_id:
-        await asyncio.to_thread(forget.forget, line.database, line.blobs, person.account)
-        text = say(person.locale, "Done. I have forgotten what you asked for.")
+        keep = timedelta(days=line.settings.blocked_kept_days)
+        remains = await asyncio.to_thread(
+            forget.forget, line.database, line.blobs, person.account, keep=keep
+        )
+        text = mine.forgotten(person.locale, remains)
         await Reply(client, raw).edit(content=text, view=None)
     return False
 

@@ -30,7 +30,7 @@ from storage import (
     migrate,
     places,
     private,
-    review,
+    sanctions,
     sweep,
     troubles,
 )
@@ -105,7 +105,7 @@ def _database(settings: Settings) -> list[Finding]:
 def _bans(database: Database) -> list[Finding]:
     """A Slack id that was banned before it was known whose it is."""
     with database.read() as session:
-        several = review.banned_in_several(session)
+        several = sanctions.banned_in_several(session)
     return [
         (
             None,

@@ -216,6 +216,7 @@ class Machine(RuleBasedStateMachine):
         job = Job(number, user, server, count, now)
         if refusal is not None:
             job.end("refused")
+            job.bill(now, 0, 0.0)
             job.floor = refusal == MINOR_FLOOR_RULE
             job.on_hold, job.asked = refusal == "hold", refusal != "block"
         self.ids.append(job_id)

@@ -17,7 +17,7 @@ from bot.core.line import Line
 from bot.i18n import say
 from bot.references import Reader, turns
 from bot.references.decode import Decoded, decode, pixels
-from storage import places, review, sweep
+from storage import places, sanctions, sweep
 from storage.domain import (
     Attached,
     Complaint,
@@ -85,7 +85,7 @@ def over_quota(line: Line, _: UUID) -> None:
 
 def banned(line: Line, job: UUID) -> None:
     with line.database.write() as session:
-        review.ban(session, job, by="mod", now=line.database.clock())
+        sanctions.ban(session, job, by="mod", now=line.database.clock())
 
 
 def there(line: Line) -> set[str]:
