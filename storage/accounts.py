@@ -24,6 +24,7 @@ from storage.domain import Account, Platform
 from storage.forgotten import pseudonym
 from storage.tables import (
     BanRow,
+    InboxRow,
     JobRow,
     RequestRow,
     ReviewRow,
@@ -152,7 +153,18 @@ def banned_of_old(whose: Whose) -> ColumnElement[bool]:
     return and_(BanRow.platform == whose.platform, BanRow.user_id == whose.user_id)
 
 
+def heard(account: Account) -> ColumnElement[bool]:
+    """What the account asked for and nobody has taken yet."""
+    return and_(
+        InboxRow.platform == account.platform,
+        InboxRow.tenant == account.tenant,
+        InboxRow.user_id == account.user_id,
+        InboxRow.body != "",
+    )
+
+
 NAMED: tuple[Select[str, str, str], ...] = (
+    select(InboxRow.platform, InboxRow.tenant, InboxRow.user_id),
     select(RequestRow.platform, tenant, RequestRow.user_id),
     select(UsageRow.platform, UsageRow.tenant, UsageRow.user_id),
     select(RequestRow.platform, _reported_in, ReviewRow.opened_by)

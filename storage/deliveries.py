@@ -46,6 +46,10 @@ def create(
     )
 
 
+_REMOVED = {"removed": True, "gone": None, "not_before": DeliveryRow.created_at, "tries": 0}
+"""At once, and also what was given up: it may have shown a picture before that."""
+
+
 def desire(session: Session, job_id: UUID, *, urgent: bool = True, removed: bool = False) -> None:
     """The card of this job has changed. `urgent` is everything but progress; `removed` takes the
     message away for good, also one that could not be edited any more: at once, and as often as it
@@ -60,22 +64,19 @@ def _desire(urgent: bool, removed: bool, told: bool) -> Update:
     if urgent:
         values["urgent"] = True
     if removed:
-        values |= {"removed": True, "gone": None, "not_before": DeliveryRow.created_at, "tries": 0}
+        values |= _REMOVED
     messages = table(DeliveryRow)
     desired = update(messages).where(messages.c.job_id == bindparam("job")).values(values)
     return desired.returning(changes.BELL) if told else desired
 
 
 def take_down(session: Session, jobs: Sequence[UUID]) -> None:
-    """Take the messages of these jobs away for good; those that are gone already lead nowhere."""
+    """As `desire` with `removed`, of many jobs."""
     messages, given = table(DeliveryRow), {"jobs": jobs}
     theirs = messages.c.job_id.in_(bindparam("jobs", expanding=True))
-    values = {"desired_revision": DeliveryRow.desired_revision + 1, "urgent": True, "removed": True}
+    values = {"desired_revision": DeliveryRow.desired_revision + 1, "urgent": True, **_REMOVED}
     removed = update(messages).where(theirs).values(values)
     session.execute(removed if is_sqlite(session) else removed.returning(changes.BELL), given)
-    # They are not shown again, which would empty their address.
-    gone = update(messages).where(theirs, messages.c.gone.is_not(None)).values(address={})
-    session.execute(gone, given)
 
 
 def lease_due(

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 from storage import deliveries, export, forget, jobs, leases, places, review, troubles
 from storage.database import Database
 from storage.domain import Delivery, Platform, ReviewKind
+from storage.inbox import Envelope
 from storage.places import WorkspaceRules
 from tests.fakes.nouns import FakeClock, a_request, account, made, recorded
 
@@ -79,7 +80,7 @@ def test_an_export_holds_one_person(database: Database, clock: FakeClock) -> Non
     drawn(database, clock, private=False)
     drawn(database, clock, private=False, user="bob")
     with database.read() as session:
-        stored = export.person(session, account("alice"))
+        stored = export.person(session, account("alice"), Envelope(None))
     assert json.loads(json.dumps(stored)) == stored
     counts = {name: len(rows) for name, rows in stored.items() if isinstance(rows, list)}
     assert counts == {
@@ -92,6 +93,7 @@ def test_an_export_holds_one_person(database: Database, clock: FakeClock) -> Non
         "reviews": 0,
         "sanctions": 0,
         "bans": 0,
+        "inbox": 0,
     }
     assert "bob" not in json.dumps(stored)
 
@@ -101,8 +103,8 @@ def test_who_reported_is_known_to_nobody_else(database: Database, clock: FakeClo
     with database.write() as session:
         review.report(session, job_id, by=account("bob"), now=clock.now)
     with database.read() as session:
-        assert "bob" not in json.dumps(export.person(session, account("alice")))
-        assert "bob" in json.dumps(export.person(session, account("bob")))
+        assert "bob" not in json.dumps(export.person(session, account("alice"), Envelope(None)))
+        assert "bob" in json.dumps(export.person(session, account("bob"), Envelope(None)))
     with database.write() as session:
         forget.forget_person(session, account("bob"), clock.now)
     with database.read() as session:
