@@ -13,6 +13,7 @@ from storage.tables import (
     BanRow,
     Base,
     DeliveryRow,
+    InboxRow,
     JobRow,
     PictureRow,
     RequestRow,
@@ -41,6 +42,7 @@ def person(session: Session, account: Account) -> dict[str, list[dict[str, objec
         "usage": select(UsageRow).where(accounts.used(account)),
         "reviews": select(ReviewRow).where(reviews),
         "sanctions": select(SanctionRow).where(accounts.sanctioned(account)),
+        "inbox": select(InboxRow).where(accounts.heard(account)),
         "bans": select(BanRow).where(accounts.banned_of_old(account)),
     }
     theirs = {str(id_) for id_ in session.scalars(select(ReviewRow.id).where(reported))}
@@ -50,6 +52,8 @@ def person(session: Session, account: Account) -> dict[str, list[dict[str, objec
         if row["id"] not in theirs:
             row["opened_by"] = row["opened_tenant"] = ""
         row["decided_by"] = ""
+    for row in stored["inbox"]:
+        row["body"] = ""  # It may be sealed, and holds the key with which it is answered.
     for row in stored["sanctions"]:
         row["decided_by"] = ""
     for row in stored["bans"]:

@@ -30,6 +30,7 @@ from storage.domain import Account, JobState
 from storage.tables import (
     Base,
     DeliveryRow,
+    InboxRow,
     JobRow,
     PictureRow,
     RequestRow,
@@ -163,6 +164,9 @@ def _begin(session: Session, account: Account, now: datetime, keep: timedelta) -
     what is asked for from now on is not. Returns when it was made."""
     if not account.user_id:
         return None  # Nobody's: who is forgotten already has none.
+    # What somebody has in hand is answered and emptied by them, this command too.
+    left = and_(accounts.heard(account), InboxRow.lease_until < now)
+    _write(session, InboxRow, left, body="", tenant="", user_id="", leased_by="")
     reported = select(ReviewRow).where(accounts.reported(account))
     for review in session.scalars(reported).all():
         # What was reported stays open; who reported it is forgotten, each in a way of its own.
@@ -278,7 +282,7 @@ def purge(database: Database) -> None:
 
 EMPTIED: tuple[type[Base], ...] = (
     *(RequestRow, SearchRow, VerdictRow, ReviewRow, PictureRow),
-    *(DeliveryRow, UsageRow),
+    *(DeliveryRow, UsageRow, InboxRow),
 )
 MERGED_PAGES = 500
 

@@ -1,6 +1,7 @@
 """Forgetting a person leaves counters, for a while what a moderator has still to look at, and
 nothing else that was theirs."""
 
+import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from storage import (
     export,
     forget,
     forgotten,
+    inbox,
     jobs,
     leases,
     log,
@@ -33,6 +35,7 @@ from storage.domain import (
     Decision,
     Place,
     Platform,
+    RawCommand,
     Reference,
     ReferenceUse,
     Requester,
@@ -42,7 +45,16 @@ from storage.domain.policy import MINOR_FLOOR_RULE
 from storage.tables import UsageRow
 from tests.bench import million
 from tests.conftest import make_settings
-from tests.fakes.nouns import NOON, FakeClock, a_request, a_verdict, account, made, recorded
+from tests.fakes.nouns import (
+    NOON,
+    FakeClock,
+    a_request,
+    a_verdict,
+    account,
+    an_event,
+    made,
+    recorded,
+)
 from tests.servers import needs_postgres
 
 CANARY = "canary-prompt-5309"
@@ -393,3 +405,29 @@ def test_nobody_is_not_forgotten_again(database: Database, clock: FakeClock, blo
         session.execute(text(marked))
     forget.go_on(database, blobs, keep=KEEP)
     forget.forget(database, blobs, account(""), keep=KEEP)
+
+
+def test_what_is_not_taken_yet(database: Database, clock: FakeClock, blobs: Blobs) -> None:
+    """What a dead process has left is emptied; what is in hand is on its way to be."""
+    with database.write() as session:
+        for number, user in enumerate(("alice", "alice", "bob")):
+            raw = RawCommand(
+                event=an_event(f"{number}"),
+                requester=Requester(platform=Platform.DISCORD, user_id=user),
+                place=Place(platform=Platform.DISCORD),
+                text=CANARY,
+            )
+            until = clock() + timedelta(seconds=10 if number == 1 else -10)
+            packed = inbox.Envelope(None).pack(raw)
+            inbox.put(session, [(raw, packed)], owner="o", until=until, now=clock())
+        stored = export.person(session, account("alice"))
+    assert CANARY not in json.dumps(stored)
+    assert len(stored["inbox"]) == 2
+    forget_alice(database, blobs)
+    with database.read() as session:
+        rows = session.execute(text("select user_id, body from inbox order by event_key")).all()
+    assert [(user, CANARY in body) for user, body in rows] == [
+        ("", False),
+        ("alice", True),
+        ("bob", True),
+    ]

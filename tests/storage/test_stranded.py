@@ -87,6 +87,7 @@ def test_an_export_holds_one_person(database: Database, clock: FakeClock) -> Non
         "usage": 1,
         "reviews": 0,
         "sanctions": 0,
+        "inbox": 0,
         "bans": 0,
     }
     assert "bob" not in json.dumps(stored)
