@@ -136,6 +136,16 @@ def reported(whose: Whose) -> ColumnElement[bool]:
     return and_(ReviewRow.opened_by == whose.user_id, there.correlate(ReviewRow))
 
 
+def heard(whose: Whose) -> ColumnElement[bool]:
+    """What they asked for that is not taken yet."""
+    return and_(
+        InboxRow.platform == whose.platform,
+        InboxRow.tenant == whose.tenant,
+        InboxRow.user_id == whose.user_id,
+        InboxRow.body != "",
+    )
+
+
 IS_BAN = and_(SanctionRow.kind == "ban", SanctionRow.ended_at.is_(None))
 
 
@@ -153,20 +163,10 @@ def banned_of_old(whose: Whose) -> ColumnElement[bool]:
     return and_(BanRow.platform == whose.platform, BanRow.user_id == whose.user_id)
 
 
-def heard(account: Account) -> ColumnElement[bool]:
-    """What the account asked for and nobody has taken yet."""
-    return and_(
-        InboxRow.platform == account.platform,
-        InboxRow.tenant == account.tenant,
-        InboxRow.user_id == account.user_id,
-        InboxRow.body != "",
-    )
-
-
 NAMED: tuple[Select[str, str, str], ...] = (
-    select(InboxRow.platform, InboxRow.tenant, InboxRow.user_id),
     select(RequestRow.platform, tenant, RequestRow.user_id),
     select(UsageRow.platform, UsageRow.tenant, UsageRow.user_id),
+    select(InboxRow.platform, InboxRow.tenant, InboxRow.user_id),
     select(RequestRow.platform, _reported_in, ReviewRow.opened_by)
     .join(JobRow, JobRow.request_id == RequestRow.id)
     .join(ReviewRow, ReviewRow.job_id == JobRow.id),

@@ -9,7 +9,6 @@ from sqlalchemy import Select, or_, select
 from sqlalchemy.orm import Session
 
 from storage import accounts
-from storage.accounts import heard
 from storage.domain import Account
 from storage.inbox import Envelope, Sealed
 from storage.tables import (
@@ -58,7 +57,8 @@ def person(
             row["opened_by"] = row["opened_tenant"] = ""
         row["decided_by"] = ""
     stored["inbox"] = [
-        _heard(row, envelope) for row in session.scalars(select(InboxRow).where(heard(account)))
+        _heard(row, envelope)
+        for row in session.scalars(select(InboxRow).where(accounts.heard(account)))
     ]
     for row in stored["sanctions"]:
         row["decided_by"] = ""

@@ -164,7 +164,9 @@ def _begin(session: Session, account: Account, now: datetime, keep: timedelta) -
     what is asked for from now on is not. Returns when it was made."""
     if not account.user_id:
         return None  # Nobody's: who is forgotten already has none.
-    session.execute(delete(InboxRow).where(accounts.heard(account)))
+    # Whoever has it in hand answers it all the same, but nobody takes it up again.
+    emptied = {"body": "", "tenant": "", "user_id": "", "leased_by": ""}
+    _write(session, InboxRow, accounts.heard(account), **emptied)
     reported = select(ReviewRow).where(accounts.reported(account))
     for review in session.scalars(reported).all():
         # What was reported stays open; who reported it is forgotten, each in a way of its own.

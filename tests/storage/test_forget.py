@@ -18,6 +18,7 @@ from storage import (
     export,
     forget,
     forgotten,
+    inbox,
     jobs,
     leases,
     log,
@@ -42,7 +43,15 @@ from storage.domain.policy import MINOR_FLOOR_RULE
 from storage.tables import UsageRow
 from tests.bench import million
 from tests.conftest import make_settings
-from tests.fakes.nouns import NOON, FakeClock, a_request, a_verdict, account, made, recorded
+from tests.fakes.nouns import (
+    NOON,
+    FakeClock,
+    a_request,
+    a_verdict,
+    account,
+    made,
+    recorded,
+)
 from tests.servers import needs_postgres
 
 CANARY = "canary-prompt-5309"
@@ -217,7 +226,7 @@ def test_what_a_moderator_has_still_to_look_at_stays(
     with database.read() as session:
         entries = {job: log.entry(session, job) for job in (floor, prompt, picture, reported)}
         assert len(review.waiting(session)) == 4
-        stored = export.person(session, account("alice"))
+        stored = export.person(session, account("alice"), inbox.Envelope(None))
         assert [log.entry(session, job).user_id for job in (plain, decided)] == ["", ""]  # type: ignore[union-attr]
     for entry in entries.values():
         assert entry is not None
