@@ -21,7 +21,7 @@ from storage.domain import Card, Delivery, JobState, Platform, StepReport, Tone
 from storage.domain.job import Phase
 from storage.tables import DeliveryRow
 from tests.conftest import make_settings
-from tests.fakes.nouns import FakeClock, recorded
+from tests.fakes.nouns import FakeClock, account, recorded
 from tests.fakes.painter import Painter
 
 LEASE = timedelta(seconds=15)
@@ -320,8 +320,8 @@ async def test_the_queue_of_a_person_says_it_too(office: Office) -> None:
     office.job()
     assert office.painter.claim() is not None
     with office.line.database.read() as session:
-        [request] = mine.queue(session, Platform.DISCORD, "alice", "en", office.clock())
+        [request] = mine.queue(session, account(), "en", office.clock())
         assert request.state == "Being drawn."
         office.clock.advance(seconds=20)
-        [request] = mine.queue(session, Platform.DISCORD, "alice", "en", office.clock())
+        [request] = mine.queue(session, account(), "en", office.clock())
         assert "waits for another one, first in line." in request.state
