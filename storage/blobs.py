@@ -36,7 +36,7 @@ class NotStored(Exception):
 
 
 class Blobs:
-    """`put` raises NotStored; `get` and `move` raise FileNotFoundError for what is not there."""
+    """`put` raises NotStored; `get`, `move` and `copy` FileNotFoundError for what is not there."""
 
     def __init__(self, url: str) -> None:
         self.store: ObjectStore
@@ -80,6 +80,15 @@ class Blobs:
             self._close(target)
         except FileNotFoundError:
             obstore.head(self.store, target)
+
+    def copy(self, sha256: str) -> None:
+        """Into whichever of the two places it is missing from."""
+        for kept_apart in (False, True):
+            source, target = _key(sha256, not kept_apart), _key(sha256, kept_apart)
+            try:
+                obstore.head(self.store, target)
+            except FileNotFoundError:
+                obstore.copy(self.store, source, target)
 
     def delete(self, sha256: str) -> None:
         """From both places; what is not there is no error."""

@@ -133,9 +133,15 @@ class Settings(BaseSettings):
     max_attempts: int = Field(3, ge=1, description="Tries before a job counts as failed.")
 
     queue_limit: int = Field(500, ge=1, description="Waiting jobs before new ones are declined.")
+    server_queue_share: float = Field(
+        0.5, gt=0, le=1, description="Part of the queue that one server may fill."
+    )
     person_queue_limit: int = Field(10, ge=1, description="Unfinished jobs of one person.")
     daily_pictures: int = Field(
-        100, ge=0, description="Pictures per person and day (UTC); servers may set their own."
+        100, ge=0, description="Pictures per person and day (UTC); servers may set fewer."
+    )
+    daily_refusals: int = Field(
+        30, ge=1, description="Refused requests per person and day; then no more are taken."
     )
     blocked_kept_days: int = Field(
         30, ge=0, description="How long blocked pictures are kept for moderators."

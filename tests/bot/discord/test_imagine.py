@@ -9,7 +9,7 @@ from sqlalchemy import update
 
 from bot.core.line import Line
 from bot.i18n import say
-from storage import decisions, places, review
+from storage import decisions, places, sanctions
 from storage.domain import Decision, JobState, Mode, Platform
 from storage.domain.job import FailureReason, Phase
 from storage.places import WorkspaceRules
@@ -357,7 +357,7 @@ async def test_the_quota_of_the_day(world: World, rules: Any) -> None:
 async def test_a_banned_person(world: World) -> None:
     await world.drawn()
     with world.line.database.write() as session:
-        review.ban(session, world.entry.job_id, by="mod", now=world.env.now())
+        sanctions.ban(session, world.entry.job_id, by="mod", now=world.env.now())
     assert "barred" in refusal(await world.imagine())
 
 
