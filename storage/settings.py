@@ -80,6 +80,9 @@ def _secret(given: Any) -> Any:
     return value.strip() if seen else None
 
 
+_PATHS = {"data_folder", "catalog", "text_rules"}
+
+
 class Settings(BaseSettings):
     """The field descriptions are the README's settings table; a test compares the two."""
 
@@ -91,6 +94,7 @@ class Settings(BaseSettings):
         extra="ignore",
         frozen=True,
         hide_input_in_errors=True,
+        str_strip_whitespace=True,
     )
 
     data_folder: Path = Field(
@@ -232,7 +236,7 @@ class Settings(BaseSettings):
             host_and_port(address)
         return address
 
-    @field_validator("data_folder", "catalog", "text_rules")
+    @field_validator(*_PATHS)
     @classmethod
     def _expand(cls, path: Path | None) -> Path | None:
         return path and at_home(path)
@@ -245,6 +249,9 @@ class Settings(BaseSettings):
         for name in ("worker_models", "reference_hosts", "safety_checkers"):
             if isinstance(values.get(name), str):
                 values[name] = tuple(p.strip() for p in values[name].split(",") if p.strip())
+        for name in _PATHS & values.keys():
+            if values[name] == "":
+                del values[name]  # As if it were not there; else it would mean this folder.
         for name in CHAT_SECRETS & values.keys():
             values[name] = _secret(values[name])
         older = values.get("slack_encryption_key")
