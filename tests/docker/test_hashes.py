@@ -1,19 +1,15 @@
 """`docker/hashes/`: each library of the images by the hash of its file, all of them pinned."""
 
 import re
-import sys
 from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from tests.docker.reading import CONSTRAINTS, ROOT
+from tests.docker.reading import CONSTRAINTS, ROOT, script
 
-sys.path.insert(0, str(ROOT / "docker"))
-from hashes import OF_TORCH, line_of
-from requirements import requirements
-
+requirements, hashes = script("requirements").requirements, script("hashes")
 LINE = re.compile(r"([a-z0-9-]+)==(\S+) --hash=sha256:([0-9a-f]{64})")
 
 
@@ -39,8 +35,8 @@ def test_they_are_those_of_the_constraints(name: str) -> None:
 def test_the_build_of_torch_for_cards_stands_apart() -> None:
     torch = hashed("torch.txt")
     assert torch["torch"] == pinned()["torch"]
-    assert all(OF_TORCH.fullmatch(library) for library in torch)
-    assert not [library for library in hashed("worker.txt") if OF_TORCH.fullmatch(library)]
+    assert all(hashes.OF_TORCH.fullmatch(library) for library in torch)
+    assert not [library for library in hashed("worker.txt") if hashes.OF_TORCH.fullmatch(library)]
 
 
 def test_nothing_is_missing() -> None:
@@ -56,7 +52,7 @@ def test_a_line_is_what_pip_has_seen() -> None:
         "metadata": {"name": "Discord.Py", "version": "2.7.1"},
         "download_info": {"archive_info": {"hashes": {"sha256": "a" * 64}}},
     }
-    assert line_of(seen) == ("discord-py", f"discord-py==2.7.1 --hash=sha256:{'a' * 64}")
+    assert hashes.line_of(seen) == ("discord-py", f"discord-py==2.7.1 --hash=sha256:{'a' * 64}")
 
 
 def test_no_address_of_an_index_is_written_down() -> None:
