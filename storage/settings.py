@@ -250,7 +250,7 @@ class Settings(BaseSettings):
             if isinstance(values.get(name), str):
                 values[name] = tuple(p.strip() for p in values[name].split(",") if p.strip())
         for name in _PATHS & values.keys():
-            if values[name] == "":
+            if isinstance(values[name], str) and not values[name].strip():
                 del values[name]  # As if it were not there; else it would mean this folder.
         for name in CHAT_SECRETS & values.keys():
             values[name] = _secret(values[name])

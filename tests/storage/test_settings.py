@@ -113,8 +113,9 @@ def test_a_path_may_begin_at_home(
 def test_an_empty_path_is_none(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     """And not the folder in which somebody happens to be."""
     default = getattr(Settings(_env_file=None), name)  # type: ignore[call-arg]
-    monkeypatch.setenv(f"EASEL_{name.upper()}", "")
-    assert getattr(Settings(_env_file=None), name) == default  # type: ignore[call-arg]
+    for value in ("", " "):
+        monkeypatch.setenv(f"EASEL_{name.upper()}", value)
+        assert getattr(Settings(_env_file=None), name) == default  # type: ignore[call-arg]
 
 
 @pytest.mark.parametrize("name", ["slack_client_id", "database_url", "blob_url", "health_address"])
