@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 from urllib.parse import quote, urlsplit
 
 from platformdirs import user_data_path
-from pydantic import BaseModel, Field, SecretStr, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from sqlalchemy import URL
 
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 class Thresholds(BaseModel):
     """From which score (0 to 1) a picture is blurred, held or blocked; above 1 is never."""
+
+    model_config = ConfigDict(extra="forbid")
 
     blur: float = Field(2.0, ge=0, allow_inf_nan=False)
     hold: float = Field(2.0, ge=0, allow_inf_nan=False)

@@ -50,6 +50,9 @@ def test_lists_are_read_from_commas(monkeypatch: pytest.MonkeyPatch) -> None:
         {"lease_seconds": 1.0, "heartbeat_seconds": 0.5},
         {"safety_checkers": ""},
         {"device": "abacus"},
+        {"thresholds": {"nsfw": {"hodl": 0.5}}},
+        {"thresholds": {"nsfw": {"hold": float("nan")}}},
+        {"thresholds": {"nsfw": {"hold": -1}}},
     ],
 )
 def test_wrong_settings_are_refused(tmp_path: Path, wrong: dict[str, object]) -> None:
