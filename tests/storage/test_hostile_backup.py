@@ -286,6 +286,9 @@ MEMBERS: dict[str, Change] = {
     "a file with holes": lambda a: more(
         a, PICTURE, pax_headers={"GNU.sparse.map": "0,0", "GNU.sparse.size": str(2**62)}
     ),
+    "less than nothing": lambda a: more(a, PICTURE, pax_headers={"size": "-1024"}),
+    "exabytes": lambda a: more(a, PICTURE, pax_headers={"size": str(2**62)}),
+    "a size that is none": lambda a: more(a, PICTURE, pax_headers={"size": "big"}),
     "another manifest": lambda a: more(a, "manifest.json"),
     "a picture twice": lambda a: more(a, a.manifest["blobs"][0]),
 }
@@ -295,7 +298,7 @@ MEMBERS: dict[str, Change] = {
 def test_members(archive: Archive, tmp_path: Path, clock: FakeClock, what: str) -> None:
     MEMBERS[what](archive)
     target = Database(f"sqlite:///{tmp_path / 'new.db'}", clock)
-    words = "in no backup|is missing|not a whole backup"
+    words = "in no backup|is missing|not a whole backup|does not name"
     refused(archive.save(tmp_path / "bad.tar"), target, tmp_path / "b", words)
     target.close()
 
