@@ -37,8 +37,10 @@ from storage.domain import (
     Reference,
     ReferenceUse,
     Requester,
+    StepReport,
     Subject,
 )
+from storage.domain.job import Phase
 from storage.domain.policy import MINOR_FLOOR_RULE
 from storage.tables import UsageRow
 from tests.bench import million
@@ -402,3 +404,22 @@ def test_nobody_is_not_forgotten_again(database: Database, clock: FakeClock, blo
         session.execute(text(marked))
     forget.go_on(database, blobs, keep=KEEP)
     forget.forget(database, blobs, account(""), keep=KEEP)
+
+
+def test_who_is_forgotten_at_the_last_step_has_used_their_day(
+    database: Database, clock: FakeClock
+) -> None:
+    lease = timedelta(seconds=10)
+    with database.write() as session:
+        recorded(session, now=clock())
+        job = leases.claim(
+            session, ["builtin"], worker="w", lease=lease, max_attempts=3, now=clock()
+        )
+        assert job is not None
+        report = StepReport(phase=Phase.DRAWING, step=11, steps=12)
+        clock.advance(seconds=5)
+        leases.renew(session, job, report, lease=lease, now=clock())
+        forget.forget_person(session, account("alice"), clock())
+    with database.read() as session:
+        who = standing.of(session, account("alice"), "guild", clock())
+    assert (who.drawn_today, who.unfinished) == (1, 0)
