@@ -26,6 +26,7 @@ from bot.terminal.start import said
 from storage import (
     deliveries,
     doorbell,
+    inbox,
     labels,
     migrate,
     places,
@@ -37,6 +38,7 @@ from storage import (
 from storage.blobs import Blobs, open_blobs
 from storage.catalog import Catalog, load_catalog
 from storage.database import Database, connect
+from storage.inbox import Envelope
 from storage.settings import Settings
 
 ALIVE_WITHIN = timedelta(seconds=30)
@@ -99,7 +101,25 @@ def _database(settings: Settings) -> list[Finding]:
     if not migrate.is_known(found):
         words = f"{kind} answers; its schema {found} is newer than {wanted}, which this Easel knows"
         return [(None, f"{words}: it goes on, but upgrade it too."), *_workers(database)]
-    return [(True, f"{kind} answers; schema {found}."), *_workers(database), *_bans(database)]
+    well = (True, f"{kind} answers; schema {found}.")
+    envelope = Envelope(settings.fernet())
+    return [well, *_workers(database), *_inbox(database, envelope), *_bans(database)]
+
+
+def _inbox(database: Database, envelope: Envelope) -> list[Finding]:
+    """What was heard and nobody takes: no chat client runs, or it has another key."""
+    with database.read() as session:
+        left = inbox.left(session, database.clock() - ALIVE_WITHIN)
+    found: list[Finding] = []
+    sealed = sum(not envelope.opens(row.body) for row in left)
+    if sealed:
+        words = f"{sealed} things that people asked for were written down with another key"
+        found.append((False, f"{words}: set EASEL_ENCRYPTION_KEY to that one."))
+    if waiting := len(left) - sealed:
+        since = f"{left[0].received_at:%Y-%m-%d %H:%M} UTC"
+        words = f"{waiting} things that people asked for wait since {since} at the longest"
+        found.append((None, f"{words}: the chat client takes them up when it runs."))
+    return found
 
 
 def _bans(database: Database) -> list[Finding]:

@@ -8,6 +8,7 @@ import pytest
 from cryptography.fernet import Fernet
 from sqlalchemy import select
 
+from bot.terminal.doctor import _inbox
 from storage import backup, export, forget, forgotten, inbox, restore
 from storage.blobs import Blobs
 from storage.database import Database
@@ -197,3 +198,17 @@ def test_a_backup_brings_back_what_was_not_taken_yet(
     restore.restore(tmp_path / "easel.tar", restored, blobs)
     assert heard_of(restored) == {"2"}
     restored.close()
+
+
+def test_what_nobody_takes_is_told_to_the_operator(database: Database, clock: FakeClock) -> None:
+    key, now = Envelope(Fernet(Fernet.generate_key())), clock()
+    raw = command("1")
+    put(database, command("2"))
+    with database.write() as session:
+        inbox.put(session, [(raw, key.pack(raw))], owner="me", until=now + LEASE, now=now)
+    assert _inbox(database, key) == []
+    clock.advance(minutes=1)
+    assert [well for well, _ in _inbox(database, key)] == [None]
+    (lost, words), (waits, _) = _inbox(database, Envelope(None))
+    assert (lost, waits) == (False, None)
+    assert "EASEL_ENCRYPTION_KEY" in words
