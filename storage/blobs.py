@@ -41,7 +41,7 @@ class Blobs:
     def __init__(self, url: str) -> None:
         self.store: ObjectStore
         self._folder: Path | None = None
-        if url.startswith("file:"):
+        if url.startswith(("file:", "/", "~")):
             self._folder = _folder(url)
             private.make(self._folder)
             self.store = LocalStore(self._folder, mkdir=True, automatic_cleanup=True)
@@ -121,7 +121,9 @@ class Blobs:
 
 
 def _folder(url: str) -> Path:
-    """Of a `file:` address, in which `?` and `#` are letters like others."""
+    """Of a path, or of a `file:` address, in which `?` and `#` are letters like others."""
+    if not url.startswith("file:"):
+        return at_home(Path(url))
     path = url.removeprefix("file:")
     if path.startswith("//"):
         path = path[2:].removeprefix("localhost")

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from sqlalchemy import Select, or_, select
@@ -9,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from storage import accounts
 from storage.domain import Account
+from storage.inbox import Envelope, Sealed
 from storage.tables import (
     BanRow,
     Base,
@@ -27,8 +29,11 @@ Stored = Mapping[str, Sequence[Mapping[str, Any]]]
 """Rows by the name of their kind (`person`)."""
 
 
-def person(session: Session, account: Account) -> dict[str, list[dict[str, object]]]:
-    """Everything that is stored about this person, ready for JSON; pictures by their hash."""
+def person(
+    session: Session, account: Account, envelope: Envelope
+) -> dict[str, list[dict[str, object]]]:
+    """Everything that is stored about this person, ready for JSON; pictures by their hash.
+    `envelope` opens what was heard and is not taken yet."""
     mine = select(RequestRow.id).where(accounts.asked(account))
     jobs = select(JobRow.id).where(JobRow.request_id.in_(mine))
     reported = accounts.reported(account)
@@ -42,7 +47,6 @@ def person(session: Session, account: Account) -> dict[str, list[dict[str, objec
         "usage": select(UsageRow).where(accounts.used(account)),
         "reviews": select(ReviewRow).where(reviews),
         "sanctions": select(SanctionRow).where(accounts.sanctioned(account)),
-        "inbox": select(InboxRow).where(accounts.heard(account)),
         "bans": select(BanRow).where(accounts.banned_of_old(account)),
     }
     theirs = {str(id_) for id_ in session.scalars(select(ReviewRow.id).where(reported))}
@@ -52,13 +56,24 @@ def person(session: Session, account: Account) -> dict[str, list[dict[str, objec
         if row["id"] not in theirs:
             row["opened_by"] = row["opened_tenant"] = ""
         row["decided_by"] = ""
-    for row in stored["inbox"]:
-        row["body"] = ""  # It may be sealed, and holds the key with which it is answered.
+    stored["inbox"] = [
+        _heard(row, envelope)
+        for row in session.scalars(select(InboxRow).where(accounts.heard(account)))
+    ]
     for row in stored["sanctions"]:
         row["decided_by"] = ""
     for row in stored["bans"]:
         row["banned_by"] = ""
     return stored
+
+
+def _heard(row: InboxRow, envelope: Envelope) -> dict[str, object]:
+    """What was asked. How to answer it is a key, and stays."""
+    told: dict[str, object] = {"received_at": str(row.received_at)}
+    with suppress(Sealed):
+        raw = envelope.open(row.body)
+        told |= {"act": raw.act, "text": raw.text, "options": dict(raw.options)}
+    return told
 
 
 def _plain(row: Base) -> dict[str, object]:

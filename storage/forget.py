@@ -23,7 +23,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Session
 
-from storage import accounts, deliveries, forgotten, pixels
+from storage import accounts, deliveries, forgotten, leases, pixels
 from storage.blobs import Blobs
 from storage.database import Database
 from storage.domain import Account, JobState
@@ -164,9 +164,9 @@ def _begin(session: Session, account: Account, now: datetime, keep: timedelta) -
     what is asked for from now on is not. Returns when it was made."""
     if not account.user_id:
         return None  # Nobody's: who is forgotten already has none.
-    # What somebody has in hand is answered and emptied by them, this command too.
-    left = and_(accounts.heard(account), InboxRow.lease_until < now)
-    _write(session, InboxRow, left, body="", tenant="", user_id="", leased_by="")
+    # Whoever has it in hand answers it all the same, but nobody takes it up again.
+    emptied = {"body": "", "tenant": "", "user_id": "", "leased_by": ""}
+    _write(session, InboxRow, accounts.heard(account), **emptied)
     reported = select(ReviewRow).where(accounts.reported(account))
     for review in session.scalars(reported).all():
         # What was reported stays open; who reported it is forgotten, each in a way of its own.
@@ -228,6 +228,9 @@ def _locked_jobs(session: Session, requests: Sequence[UUID]) -> dict[UUID, UUID]
 def _end(session: Session, jobs: Sequence[UUID], pseudonym: str, now: datetime) -> None:
     """Nothing of it is drawn or shown any more, and until midnight it counts for nobody but who
     would ask again."""
+    running = select(JobRow).where(JobRow.id.in_(jobs), is_open(), JobRow.state == JobState.RUNNING)
+    for job in session.scalars(running).all():
+        leases.end(session, job, JobState.CANCELLED, now)
     cancelled = {"state": JobState.CANCELLED, "finished_at": now, "cancel_requested": True}
     _write(session, JobRow, and_(JobRow.id.in_(jobs), is_open()), **cancelled)
     deliveries.take_down(session, jobs)

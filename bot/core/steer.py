@@ -8,7 +8,7 @@ from uuid import UUID
 
 from sqlalchemy.orm import Session
 
-from storage import deliveries, jobs, log, review
+from storage import deliveries, jobs, log, review, troubles
 from storage.catalog import Catalog
 from storage.domain import (
     Complaint,
@@ -31,6 +31,11 @@ def remake(
     action: str, entry: LogEntry, index: int, *, seed: int, catalog: Catalog
 ) -> ImageRequest | Complaint:
     """The new request that again, vary or enlarge makes of an old one."""
+    if entry.request.model not in catalog.models:
+        return Complaint(
+            text="The model “{model}” is not here any more.",
+            values={"model": entry.request.model},
+        )
     match action:
         case "vary":
             return vary(entry, index, seed)
@@ -59,12 +64,7 @@ def enlarge(entry: LogEntry, index: int, catalog: Catalog) -> ImageRequest | Com
     if isinstance(picture, Complaint):
         return picture
     width, height = entry.request.width * 2, entry.request.height * 2
-    model = catalog.models.get(entry.request.model)
-    if model is None:
-        return Complaint(
-            text="The model “{model}” is not here any more.",
-            values={"model": entry.request.model},
-        )
+    model = catalog.models[entry.request.model]
     if max(width, height) * model.display_scale > LARGEST_SIDE_PX:
         return Complaint(text="This picture is as large as I can make it.")
     request = _from_picture(entry, picture, seed=picture.seed, strength=ENLARGE_STRENGTH)
@@ -103,9 +103,11 @@ def shown_picture(entry: LogEntry, index: int) -> LoggedPicture | Complaint:
 
 
 def cancel(session: Session, job_id: UUID, now: datetime) -> Complaint | None:
-    if not jobs.cancel(session, job_id, now):
-        return Complaint(text="Too late: this request is finished already.")
-    return None
+    if jobs.cancel(session, job_id, now):
+        return None
+    if troubles.is_stranded(session, job_id):
+        return Complaint(text="Your picture is drawn, but I can't show it here. `/queue` has it.")
+    return Complaint(text="Too late: this request is finished already.")
 
 
 def delete(session: Session, job_id: UUID, now: datetime) -> None:
@@ -125,10 +127,11 @@ class Target:
 def target(about: str) -> Target:
     """Of `RawCommand.about`: a job, or a job and the index of one of its pictures."""
     job, _, picture = about.partition(":")
-    job_id = UUID(int=0)
-    with suppress(ValueError):
+    job_id, index = UUID(int=0), 0
+    with suppress(ValueError):  # Whatever somebody sends in place of ours is about nothing.
         job_id = UUID(job)
-    return Target(job_id=job_id, picture=int(picture) if picture.isdecimal() else 0)
+        index = int(picture or 0)
+    return Target(job_id=job_id, picture=index)
 
 
 def edited(raw: RawCommand, entry: LogEntry) -> RawCommand:

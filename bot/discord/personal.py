@@ -18,12 +18,13 @@ from bot.core import mine, steer
 from bot.core.present import shorten
 from bot.discord.acts import Act, change, entry_for
 from bot.discord.buttons import CardButton
-from bot.discord.intake import Interaction, locale_of, quietly, requester_of
+from bot.discord.intake import Interaction, hear, locale_of, quietly, raw_command, requester_of
 from bot.discord.reply import Reply
 from bot.discord.words import escape, words
 from bot.i18n import format_duration, mark, say, say_n
 from storage import deliveries, export, forget, inbox
 from storage.domain import Account, Complaint, RawCommand, Requester
+from storage.inbox import Envelope
 
 if TYPE_CHECKING:
     from bot.discord.app import Easel
@@ -70,7 +71,7 @@ async def _drop(client: Easel, raw: RawCommand) -> bool:
 
 
 async def _fetch(client: Easel, raw: RawCommand) -> bool:
-    """A result that could not be sent: show it here instead."""
+    """A result that could not be shown: show it here instead."""
     reply = Reply(client, raw)
     address = await reply.address()
     if address is None:
@@ -121,17 +122,19 @@ privacy = app_commands.Group(
     description=locale_str(mark("Get everything that is stored about you as a file")),
 )
 async def send_all(interaction: Interaction) -> None:
-    if not await quietly(interaction.response.defer(ephemeral=True, thinking=True)):
-        return
-    line, locale, person = interaction.client.line, locale_of(interaction), _person(interaction)
-    stored = await line.read(lambda s: export.person(s, person))
-    first, *more = _files(export.files(stored, interaction.filesize_limit))
-    await interaction.edit_original_response(
-        content=say(locale, "All that is stored about you. Pictures are named by their hash."),
-        attachments=[first],
-    )
+    await hear(interaction, raw_command(interaction, "export", private=True))
+
+
+async def _export(client: Easel, raw: RawCommand) -> bool:
+    person, reply = raw.requester, Reply(client, raw)
+    envelope = Envelope(client.line.settings.fernet())
+    stored = await client.line.read(lambda s: export.person(s, person.account, envelope))
+    first, *more = _files(export.files(stored, raw.place.upload_limit_bytes))
+    words = say(person.locale, "All that is stored about you. Pictures are named by their hash.")
+    await reply.edit(content=words, attachments=[first])
     for file in more:
-        await interaction.followup.send(file=file, ephemeral=True)
+        await reply.send(file)
+    return False
 
 
 def _files(contents: Sequence[bytes]) -> list[discord.File]:
@@ -169,7 +172,7 @@ async def _forget(client: Easel, raw: RawCommand) -> bool:
     return False
 
 
-ACTS: Mapping[str, Act] = {"drop": _drop, "fetch": _fetch, "forget": _forget}
+ACTS: Mapping[str, Act] = {"drop": _drop, "fetch": _fetch, "forget": _forget, "export": _export}
 
 
 def _person(interaction: Interaction) -> Account:

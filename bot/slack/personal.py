@@ -20,6 +20,7 @@ from bot.slack.words import escape
 from bot.slack.workspaces import error_code
 from storage import deliveries, export, forget, log, places
 from storage.domain import JobState, Platform
+from storage.inbox import Envelope
 from storage.log import LogEntry
 
 PROMPT_SHOWN = 80
@@ -89,7 +90,8 @@ async def show_privacy(heard: Heard) -> None:
 async def send_all(heard: Heard) -> None:
     """Everything that is stored about the person, as files in their direct messages."""
     line, locale, user = heard.line, heard.locale, heard.user_id
-    stored = await line.read(lambda s: export.person(s, heard.account))
+    envelope = Envelope(line.settings.fernet())
+    stored = await line.read(lambda s: export.person(s, heard.account, envelope))
     files = export.files(stored, heard.raw.place.upload_limit_bytes)
     opened = await heard.client.conversations_open(users=user)
     comment = say(locale, "All that is stored about you. Pictures are named by their hash.")

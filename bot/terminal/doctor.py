@@ -19,9 +19,21 @@ from rich.text import Text
 from sqlalchemy.exc import SQLAlchemyError
 
 from bot.core.textcheck import TextRules
+from bot.discord import errors as discord_errors
+from bot.slack import errors as slack_errors
 from bot.slack.manifest import SCOPES
 from bot.terminal.start import said
-from storage import deliveries, doorbell, labels, migrate, places, private, sanctions, sweep
+from storage import (
+    deliveries,
+    doorbell,
+    labels,
+    migrate,
+    places,
+    private,
+    sanctions,
+    sweep,
+    troubles,
+)
 from storage.blobs import Blobs, open_blobs
 from storage.catalog import Catalog, load_catalog
 from storage.database import Database, connect
@@ -251,6 +263,20 @@ def _slack_ways(settings: Settings) -> list[Finding]:
     ]
 
 
+def _cards(settings: Settings) -> list[Finding]:
+    """What a platform refuses to show or to take down. Rights in a channel are not ours to mend."""
+    database = connect(settings)
+    if migrate.current(database) != migrate.newest():
+        return []
+    with database.read() as session:
+        found = troubles.current(session)
+    ours = discord_errors.OPERATORS | slack_errors.OPERATORS
+    return [
+        (False if t.removing or t.code in ours else None, f"{t.said(database.clock())}.")
+        for t in found
+    ]
+
+
 def _ask_slack(
     settings: Settings, token: SecretStr, method: str
 ) -> tuple[dict[str, Any], Collection[str]]:
@@ -297,4 +323,5 @@ _WRONG: dict[Callable[[Settings], list[Finding]], tuple[str, str]] = {
     _key: ("EASEL_ENCRYPTION_KEY", "The key cannot be used"),
     _discord: ("EASEL_DISCORD_API_URL", "Discord cannot be asked"),
     _slack: ("EASEL_SLACK_API_URL", "Slack cannot be asked"),
+    _cards: ("EASEL_DATABASE_URL", "The database does not answer"),
 }

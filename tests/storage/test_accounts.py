@@ -27,6 +27,7 @@ from storage import (
 from storage.blobs import open_blobs
 from storage.database import Database
 from storage.domain import Account, Place, Platform, Requester
+from storage.inbox import Envelope
 from storage.places import WorkspaceRules
 from tests.conftest import make_settings
 from tests.fakes.nouns import FakeClock, a_request, an_event, made
@@ -121,8 +122,8 @@ def test_a_ban_here(both: Database, clock: FakeClock) -> None:
     with both.read() as session:
         assert standing.of(session, ONE, "T1", clock()).banned
         assert not standing.of(session, ONE, "T2", clock()).banned
-        assert len(export.person(session, ONE)["sanctions"]) == 1  # type: ignore[arg-type]
-        assert export.person(session, OTHER)["sanctions"] == []
+        assert len(export.person(session, ONE, Envelope(None))["sanctions"]) == 1  # type: ignore[arg-type]
+        assert export.person(session, OTHER, Envelope(None))["sanctions"] == []
 
 
 def test_several_are_banned(both: Database, clock: FakeClock) -> None:
@@ -179,7 +180,9 @@ def test_forgetting(both: Database, clock: FakeClock) -> None:
 
 def test_an_export(both: Database) -> None:
     with both.read() as session:
-        one, other = (json.dumps(export.person(session, who)) for who in (ONE, OTHER))
+        one, other = (
+            json.dumps(export.person(session, who, Envelope(None))) for who in (ONE, OTHER)
+        )
     assert "apple of one" in one
     assert "apple of the other" not in one
     assert "apple of the other" in other
@@ -202,7 +205,7 @@ def test_usage_of_an_old_worker_counts_until_it_is_forgotten(
     as_before(both, "usage")
     with both.read() as session:
         assert standing.of(session, ONE, "T1", clock()).drawn_today == 2
-        assert len(export.person(session, ONE)["usage"]) == 1  # type: ignore[arg-type]
+        assert len(export.person(session, ONE, Envelope(None))["usage"]) == 1  # type: ignore[arg-type]
     with both.write() as session:
         forget.forget_person(session, ONE, clock())
     with both.read() as session:
@@ -215,7 +218,7 @@ def test_a_report(both: Database, clock: FakeClock) -> None:
         assert review.report(session, entry.job_id, by=ONE, now=clock())
         forget.forget_person(session, OTHER, clock())
     with both.read() as session:
-        [told] = export.person(session, ONE)["reviews"]  # type: ignore[misc,attr-defined]
+        [told] = export.person(session, ONE, Envelope(None))["reviews"]  # type: ignore[misc,attr-defined]
         assert told["opened_by"] == "U1"  # type: ignore[index]
     with both.write() as session:
         forget.forget_person(session, ONE, clock())

@@ -1,7 +1,6 @@
 """Forgetting a person leaves counters, for a while what a moderator has still to look at, and
 nothing else that was theirs."""
 
-import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -35,12 +34,13 @@ from storage.domain import (
     Decision,
     Place,
     Platform,
-    RawCommand,
     Reference,
     ReferenceUse,
     Requester,
+    StepReport,
     Subject,
 )
+from storage.domain.job import Phase
 from storage.domain.policy import MINOR_FLOOR_RULE
 from storage.tables import UsageRow
 from tests.bench import million
@@ -51,7 +51,6 @@ from tests.fakes.nouns import (
     a_request,
     a_verdict,
     account,
-    an_event,
     made,
     recorded,
 )
@@ -229,7 +228,7 @@ def test_what_a_moderator_has_still_to_look_at_stays(
     with database.read() as session:
         entries = {job: log.entry(session, job) for job in (floor, prompt, picture, reported)}
         assert len(review.waiting(session)) == 4
-        stored = export.person(session, account("alice"))
+        stored = export.person(session, account("alice"), inbox.Envelope(None))
         assert [log.entry(session, job).user_id for job in (plain, decided)] == ["", ""]  # type: ignore[union-attr]
     for entry in entries.values():
         assert entry is not None
@@ -407,27 +406,20 @@ def test_nobody_is_not_forgotten_again(database: Database, clock: FakeClock, blo
     forget.forget(database, blobs, account(""), keep=KEEP)
 
 
-def test_what_is_not_taken_yet(database: Database, clock: FakeClock, blobs: Blobs) -> None:
-    """What a dead process has left is emptied; what is in hand is on its way to be."""
+def test_who_is_forgotten_at_the_last_step_has_used_their_day(
+    database: Database, clock: FakeClock
+) -> None:
+    lease = timedelta(seconds=10)
     with database.write() as session:
-        for number, user in enumerate(("alice", "alice", "bob")):
-            raw = RawCommand(
-                event=an_event(f"{number}"),
-                requester=Requester(platform=Platform.DISCORD, user_id=user),
-                place=Place(platform=Platform.DISCORD),
-                text=CANARY,
-            )
-            until = clock() + timedelta(seconds=10 if number == 1 else -10)
-            packed = inbox.Envelope(None).pack(raw)
-            inbox.put(session, [(raw, packed)], owner="o", until=until, now=clock())
-        stored = export.person(session, account("alice"))
-    assert CANARY not in json.dumps(stored)
-    assert len(stored["inbox"]) == 2
-    forget_alice(database, blobs)
+        recorded(session, now=clock())
+        job = leases.claim(
+            session, ["builtin"], worker="w", lease=lease, max_attempts=3, now=clock()
+        )
+        assert job is not None
+        report = StepReport(phase=Phase.DRAWING, step=11, steps=12)
+        clock.advance(seconds=5)
+        leases.renew(session, job, report, lease=lease, now=clock())
+        forget.forget_person(session, account("alice"), clock())
     with database.read() as session:
-        rows = session.execute(text("select user_id, body from inbox order by event_key")).all()
-    assert [(user, CANARY in body) for user, body in rows] == [
-        ("", False),
-        ("alice", True),
-        ("bob", True),
-    ]
+        who = standing.of(session, account("alice"), "guild", clock())
+    assert (who.drawn_today, who.unfinished) == (1, 0)

@@ -187,6 +187,7 @@ async def test_delete_asks_first_then_forgets(world: World, locale: str) -> None
 
 
 async def test_forgetting_empties_the_address_of_a_lost_message(world: World) -> None:
+    """Once it has been looked for: it may have shown a picture."""
     await world.imagine("a red apple", private=True)
     job_id = world.entry.job_id
     assert world.delivery(job_id).address["user_id"] == str(world.alice.id)
@@ -195,6 +196,7 @@ async def test_forgetting_empties_the_address_of_a_lost_message(world: World) ->
         assert delivery is not None
         deliveries.give_up(session, delivery, "direct messages are closed")
         forget.forget_person(session, account(str(world.alice.id)), world.env.now())
+    await world.deliver()
     assert not world.delivery(job_id).address
 
 
