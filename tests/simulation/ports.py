@@ -118,9 +118,16 @@ class Blobs:
         elif sha256 not in target:
             raise FileNotFoundError(sha256)
 
+    def copy(self, sha256: str) -> None:
+        shown, apart = self._folder(False), self._folder(True)
+        shown[sha256] = apart[sha256] = (shown | apart)[sha256]
+
     def delete(self, sha256: str) -> None:
-        for folder in (self._folder(False), self._folder(True)):
-            folder.pop(sha256, None)
+        for kept_apart in (False, True):
+            self.delete_from(sha256, kept_apart=kept_apart)
+
+    def delete_from(self, sha256: str, *, kept_apart: bool) -> None:
+        self._folder(kept_apart).pop(sha256, None)
 
 
 class Broker:
