@@ -90,11 +90,12 @@ class Job:
     def end(self, state: str) -> None:
         self.state, self.lease_until = state, None
 
-    def lose(self) -> None:
-        """Its worker is gone: it had the job from the claim until the lease ran out."""
+    def lose(self, now: datetime) -> None:
+        """Taken from its worker: it had the job from the claim on, until the lease ran out at
+        most."""
         assert self.lease_until is not None
         assert self.claimed is not None
-        self.device_seconds += (self.lease_until - self.claimed).total_seconds()
+        self.device_seconds += (min(self.lease_until, now) - self.claimed).total_seconds()
 
     def share(self) -> int:
         """How many of its pictures the steps done amount to."""
@@ -185,7 +186,8 @@ class Model:
         return (unlucky, 1, *numbers, born)
 
     def used_today(self, user: str, now: datetime) -> int:
-        mine = [job for job in self.jobs if job.user == user and not job.forgotten]
+        """Of who has been forgotten the day counts still."""
+        mine = [job for job in self.jobs if job.user == user]
         drawn = sum(job.billed[2] for job in mine if job.billed and job.billed[0] == now.date())
         return drawn + sum(job.count for job in mine if not job.finished)
 
@@ -196,12 +198,12 @@ class Model:
             expired = self.expired(job, now)
             long_ago = job.rung < now - RING_AFTER
             if expired and job.cancel:
-                job.lose()
+                job.lose(now)
                 job.end("cancelled")
                 job.bill(now, job.share(), job.device_seconds)
                 message.want()
             elif expired and self.worn_out(job):
-                job.lose()
+                job.lose(now)
                 job.end("failed")
                 job.bill(now, 0, job.device_seconds)
                 message.want()

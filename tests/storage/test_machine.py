@@ -261,6 +261,10 @@ class Machine(RuleBasedStateMachine):
         for job, message in zip(self.model.jobs, self.model.messages, strict=True):
             if job.user == user and not job.forgotten:
                 job.cancel = job.cancel or not job.finished
+                if job.state == "running":
+                    job.lose(now)
+                    job.bill(now, job.share(), job.device_seconds)
+                    message.want()
                 if not job.finished:
                     job.end("cancelled")
                 job.forgotten, job.pictures = True, {}
