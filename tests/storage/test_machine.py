@@ -310,7 +310,7 @@ class Machine(RuleBasedStateMachine):
         assert got.id == self.ids[job.number], "the fairest"
         assert (got.request.prompt, got.request.count) == (f"{job.user} {job.number}", job.count)
         if job.state == "running":
-            job.lose()
+            job.lose(now)
         job.state, job.attempt, job.reached = "running", job.attempt + 1, (0, 0)
         job.lease_until, job.claimed, job.report = now + LEASE, now, ("loading", 0)
         self.model.messages[job.number].want()
