@@ -5,11 +5,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import os
 import signal
-from collections.abc import Coroutine
+import sys
+from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, ParamSpec
 
 import typer
 
@@ -24,6 +26,8 @@ from bot.terminal.start import (
 )
 from generation.builtin.commands import evaluate_builtin, train_builtin
 
+P = ParamSpec("P")
+
 app = typer.Typer(
     help="Easel: an illustration bot that you run yourself.",
     no_args_is_help=True,
@@ -37,24 +41,53 @@ app.add_typer(slack_app, name="slack")
 
 
 def _run(work: Coroutine[Any, Any, int | None]) -> int:
-    """Run to the end, or until Ctrl-C or SIGTERM, which cancel it so that it can tidy up."""
+    """Run to the end, or until Ctrl-C or SIGTERM, which cancel it so that it can tidy up. Then the
+    status is 128 and the signal's number, as shells have it."""
+    asked: list[int] = []
 
     async def cancellable() -> int | None:
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 (we are inside one)
+
+        def stop(number: int) -> None:
+            asked.append(number)
+            task.cancel()
+
         loop = asyncio.get_running_loop()
         with contextlib.suppress(NotImplementedError):  # Windows has no signal handlers here
             for number in (signal.SIGINT, signal.SIGTERM):
-                loop.add_signal_handler(number, task.cancel)
+                loop.add_signal_handler(number, stop, number)
         return await work
 
     try:
         return asyncio.run(cancellable()) or 0
     except (asyncio.CancelledError, KeyboardInterrupt):
-        return 130
+        return 128 + (asked[0] if asked else signal.SIGINT)
+
+
+def _serve(work: Coroutine[Any, Any, int | None]) -> int:
+    """`_run` for what has no end of its own: SIGTERM ends it well."""
+    status = _run(work)
+    return 0 if status == 128 + signal.SIGTERM else status
+
+
+def _serves(command: Callable[P, None]) -> Callable[P, None]:
+    """From its first line on SIGTERM ends this command well, also before there is anything to tidy
+    up."""
+
+    @functools.wraps(command)
+    def stoppable(*args: P.args, **given: P.kwargs) -> None:
+        before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+        try:
+            command(*args, **given)
+        finally:
+            signal.signal(signal.SIGTERM, before)
+
+    return stoppable
 
 
 @app.command()
+@_serves
 def demo(
     port: Annotated[int, typer.Option(help="Port on 127.0.0.1; 0 picks a free one.")] = 8000,
 ) -> None:
@@ -65,7 +98,7 @@ def demo(
         words = f"The demo needs one more package: pip install 'easel-bot[demo]' ({error.name})"
         typer.echo(words, err=True)
         raise typer.Exit(2) from None
-    raise typer.Exit(_run(run_demo(ready_settings(), port)))
+    raise typer.Exit(_serve(run_demo(ready_settings(upgrades=True), port)))
 
 
 @app.command()
@@ -119,11 +152,12 @@ def draw(
     if not output.absolute().parent.is_dir():
         typer.echo(f"There is no folder {output.absolute().parent}; make it first.", err=True)
         raise typer.Exit(2)
-    line = build_line(ready_settings())
+    line = build_line(ready_settings(upgrades=True))
     raise typer.Exit(_run(draw_picture(line, raw, output, plain_console())))
 
 
 @app.command()
+@_serves
 def discord() -> None:
     """Serve Discord. Needs EASEL_DISCORD_TOKEN, and a worker somewhere."""
     from aiohttp import ClientError
@@ -136,7 +170,7 @@ def discord() -> None:
         typer.echo("Set EASEL_DISCORD_TOKEN; the README says where Discord shows it.", err=True)
         raise typer.Exit(2)
     try:
-        status = _run(serve(settings))
+        status = _serve(serve(settings))
     except LoginFailure:
         typer.echo("Discord refuses EASEL_DISCORD_TOKEN: copy it anew from the portal.", err=True)
         raise typer.Exit(2) from None
@@ -148,6 +182,7 @@ def discord() -> None:
 
 
 @slack_app.callback()
+@_serves
 def slack(context: typer.Context) -> None:
     """Serve Slack. Needs a token and a way in; see the README. And a worker somewhere."""
     if context.invoked_subcommand is not None:
@@ -162,7 +197,7 @@ def slack(context: typer.Context) -> None:
         typer.echo("Set EASEL_SLACK_APP_TOKEN or EASEL_SLACK_SIGNING_SECRET.", err=True)
         raise typer.Exit(2)
     try:
-        status = _run(serve(settings))
+        status = _serve(serve(settings))
     except ValueError as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(2) from None
@@ -211,6 +246,7 @@ def worker(
             "--without-mingle",
         ]
     )
+    raise typer.Exit(1)  # Who was told to leave has left.
 
 
 @app.command()
@@ -222,6 +258,7 @@ def migrate() -> None:
     before = migrations.current(database) or "nothing"
     upgrade(database)
     typer.echo(f"{before} → {migrations.current(database)}")
+    database.close()
 
 
 @app.command()

@@ -3,7 +3,7 @@
 from bot.core.line import Line
 from bot.core.textcheck import TextRules
 from bot.references import Fetcher
-from storage import doorbell, migrate
+from storage import doorbell, migrate, private
 from storage.blobs import open_blobs
 from storage.catalog import load_catalog
 from storage.database import Clock, connect, utc_now
@@ -11,15 +11,15 @@ from storage.settings import Settings
 
 
 def build_line(settings: Settings, *, clock: Clock = utc_now) -> Line:
-    """Everything on this side of the doorbell, with the database at its newest schema.
+    """Everything on this side of the doorbell; a database without tables gets them.
 
-    Raises what `load_catalog` raises, and sqlalchemy.exc.OperationalError when the database does
-    not answer.
+    Raises what `load_catalog` raises, storage.migrate.Behind when the database has an older
+    schema, and sqlalchemy.exc.OperationalError when it does not answer.
     """
-    settings.data_folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    private.make(settings.data_folder)
     catalog = load_catalog(settings)
     database = connect(settings, clock)
-    migrate.upgrade(database)
+    migrate.begin(database)
     return Line(
         settings=settings,
         catalog=catalog,

@@ -198,7 +198,7 @@ class Deliverer:
                 entry = log.entry(session, delivery.job_id)
                 if entry is None:
                     raise Gone("forgotten")
-                waiting = entry.state is JobState.WAITING
+                waiting = entry.state is JobState.WAITING or entry.lost(now)
                 view = queue_view(session, entry, now) if waiting else None
                 words = hint(entry.request, line.catalog) if entry.user_id else None
                 told = say(entry.locale, words.text, **words.values) if words else ""
@@ -216,7 +216,7 @@ class Deliverer:
 
         def look() -> list[tuple[UUID, str]]:
             with line.database.read() as session:
-                waiting = queue.waiting(session, platform)
+                waiting = queue.waiting(session, platform, now)
                 served = served_models(session, now)
             views = ((job, _of_waiting(job, served, now)) for job in waiting)
             return [(job.job_id, words) for job, words in views if words != job.said]

@@ -12,7 +12,7 @@ from obstore.exceptions import BaseError as StoreError
 from sqlalchemy.exc import OperationalError
 
 from bot.core.line import Line
-from storage import forget, leases, metrics, sweep
+from storage import forget, inbox, leases, metrics, sweep
 
 logger = structlog.get_logger()
 
@@ -61,6 +61,8 @@ class Reaper:
         now = line.database.clock()
         hashes = await line.write(lambda s: forget.expire_blocked(s, older_than=older, now=now))
         await asyncio.to_thread(forget.delete_blobs, line.blobs, hashes)
+        if lost := await line.write(lambda s: inbox.expire(s, now)):
+            logger.error("inbox.expired", count=lost)
 
     async def checkpoint(self) -> None:
         """What a forgotten person left in SQLite's log goes from there too."""

@@ -11,7 +11,7 @@ from typing import Self
 
 import structlog
 
-from storage import chat_secrets
+from storage import chat_secrets, private
 from storage.settings import Settings
 
 log = structlog.get_logger()
@@ -43,7 +43,7 @@ class WorkerProcess:
             "EASEL_PARENT_PID": str(os.getpid()),
             "EASEL_HEALTH_ADDRESS": "",  # It is ours.
         }
-        with (folder / LOG).open("ab") as output:
+        with private.appending(folder / LOG) as output:
             # A session of its own: Ctrl-C in the terminal reaches us alone, and we stop it in
             # good order.
             self._process = await asyncio.create_subprocess_exec(

@@ -10,8 +10,9 @@ import queue
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import structlog
@@ -44,12 +45,23 @@ class Progress:
         self._should_stop = should_stop
         self.report = StepReport(phase=Phase.LOADING)
         self.changed_at = time.monotonic()
+        self.device_seconds = 0.0
+        """What was spent from the first step to the end, however it ended."""
 
     def update(self, report: StepReport) -> None:
         """Raises Stopped at the first step after somebody asked for it."""
         self.report, self.changed_at = report, time.monotonic()
         if self._should_stop():
             raise Stopped
+
+
+@contextmanager
+def _timed(progress: Progress) -> Iterator[None]:
+    started = time.monotonic()
+    try:
+        yield
+    finally:
+        progress.device_seconds = time.monotonic() - started
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,27 +148,27 @@ class Engine:
         drawing, mode = drawing_of(request, self._catalog), _mode(work)
         per_picture = model.steps_of(drawing, mode)
         total = per_picture * request.count
-        started = time.monotonic()
         pictures = []
-        for index in range(request.count):
-            done = index * per_picture
-            progress.update(StepReport(phase=Phase.DRAWING, step=done, steps=total))
+        with _timed(progress):
+            for index in range(request.count):
+                done = index * per_picture
+                progress.update(StepReport(phase=Phase.DRAWING, step=done, steps=total))
 
-            def on_step(step: int, done: int = done) -> None:
-                progress.update(StepReport(phase=Phase.DRAWING, step=done + step, steps=total))
+                def on_step(step: int, done: int = done) -> None:
+                    progress.update(StepReport(phase=Phase.DRAWING, step=done + step, steps=total))
 
-            pictures.append(
-                model.draw(
-                    replace(drawing, seed=request.seed + index),
-                    init_image=work.reference,
-                    mask=work.mask,
-                    on_step=on_step,
+                pictures.append(
+                    model.draw(
+                        replace(drawing, seed=request.seed + index),
+                        init_image=work.reference,
+                        mask=work.mask,
+                        on_step=on_step,
+                    )
                 )
-            )
         return Drawn(
             pictures=tuple(pictures),
             model_revision=model.revision,
-            device_seconds=time.monotonic() - started,
+            device_seconds=progress.device_seconds,
         )
 
 

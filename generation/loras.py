@@ -2,14 +2,13 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import safetensors.torch
 import torch
 from safetensors import SafetensorError
 
-from generation.weights import ModelUnavailable
+from generation.weights import ModelUnavailable, fetch_files, verify
 from storage.catalog import LoraEntry
 
 
@@ -47,14 +46,16 @@ class Loras:
     def _load(self, name: str) -> None:
         if name not in self._entries:
             raise ModelUnavailable(f"LoRA {name!r} is not in the catalog for this model")
-        source = self._entries[name].source
-        file = Path(source).expanduser()
+        entry = self._entries[name]
+        source = entry.source
+        file = fetch_files(source, entry.revision)
+        verify(file, entry.sha256)
         try:
-            if file.suffix == ".safetensors":
+            if file.is_file():
                 weights = safetensors.torch.load_file(file)
                 self._pipeline.load_lora_weights(weights, adapter_name=name)
             else:
-                self._pipeline.load_lora_weights(source, adapter_name=name, use_safetensors=True)
+                self._pipeline.load_lora_weights(str(file), adapter_name=name, use_safetensors=True)
         except torch.OutOfMemoryError:
             raise
         except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:

@@ -20,9 +20,10 @@ from sqlalchemy.exc import OperationalError
 
 from generation.engine import Engine
 from generation.pipeline import resolve_device
-from generation.safety import load_checkers
+from generation.safety import load_checkers, require_bounds
+from generation.weights import ModelUnavailable
 from generation.worker import Worker
-from storage import chat_secrets, doorbell, health, logs, places
+from storage import chat_secrets, doorbell, health, logs, migrate, places
 from storage.blobs import open_blobs
 from storage.catalog import load_catalog
 from storage.database import connect
@@ -38,11 +39,15 @@ _capacity = 1
 
 @cache
 def worker() -> Worker:
-    """The one worker of this process, made when Celery starts it."""
+    """The one worker of this process, made when Celery starts it. Raises ValueError, OSError or
+    ModelUnavailable for a checker that cannot be had or that nobody would listen to."""
     settings = Settings.for_worker()
     catalog = load_catalog(settings)
     device = resolve_device(settings.device)
     models = settings.worker_models or tuple(catalog.models)
+    # The device belongs to the engine alone, so the checkers look with the processor.
+    checkers = load_checkers(settings.safety_checkers, "cpu", catalog.checkers)
+    require_bounds(checkers, settings.thresholds_for(age_restricted=False))
     return Worker(
         name=f"{socket.gethostname()}:{os.getpid()}",
         models=models,
@@ -51,8 +56,7 @@ def worker() -> Worker:
         database=connect(settings),
         blobs=open_blobs(settings),
         engine=Engine(catalog, device=device, max_loaded=settings.max_loaded_models),
-        # The device belongs to the engine alone, so the checkers look with the processor.
-        checkers=load_checkers(settings.safety_checkers, "cpu"),
+        checkers=checkers,
         ring=partial(_ring, doorbell.create_app(settings, models)),
         capacity=_capacity,
     )
@@ -92,16 +96,33 @@ _open = contextlib.ExitStack()
 @worker_init.connect
 def _make(sender: Any, **_: Any) -> None:
     chat_secrets.drop()
+    _look_at_the_schema()
     _keep_to_few_arenas()
     global _capacity
     _capacity = sender.concurrency
-    it = worker()
+    try:
+        it = worker()
+    except (OSError, ValueError, ModelUnavailable) as error:
+        # Celery would log another exception and go on without a worker.
+        raise SystemExit(f"This worker cannot start. {str(error).partition(chr(10))[0]}") from None
     checks = {
         "worker": lambda: "about to leave" if it.draining.is_set() else health.WELL,
         "database": health.database_answers(it.database),
         "broker": health.broker_answers(sender.app),
     }
     _open.enter_context(health.serving(it.settings.health_address, checks))
+
+
+def _look_at_the_schema() -> None:
+    """Raises SystemExit with words for an older one, which a worker must not change: it may have
+    been started before its operator has run `easel migrate`."""
+    database = connect(Settings.for_worker())
+    try:
+        migrate.begin(database)
+    except migrate.Behind as error:
+        raise SystemExit(str(error)) from None
+    finally:
+        database.close()
 
 
 def _keep_to_few_arenas() -> None:
@@ -121,18 +142,18 @@ def _start(**_: Any) -> None:
 
 
 @worker_shutting_down.connect
-def _leave(**_: Any) -> None:
-    threading.Thread(target=_drain_and_end, name="leaving").start()
+def _leave(exitcode: int | None, **_: Any) -> None:
+    threading.Thread(target=_drain_and_end, args=(exitcode or 0,), name="leaving").start()
 
 
-def _drain_and_end() -> None:
+def _drain_and_end(status: int) -> None:
     """Hand back what is in hand and go. Celery's own way out takes seconds more, for messages
     that mean nothing to us: a ring is no more than a ring."""
     it = worker()
     it.drain()
     with contextlib.suppress(OperationalError), it.database.write() as session:
         places.worker_gone(session, it.name)
-    os._exit(0)
+    os._exit(status)
 
 
 def _look() -> None:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from diffusers import DiffusionPipeline
+from huggingface_hub import snapshot_download
 
 from storage.catalog import ModelEntry
 
@@ -34,6 +35,25 @@ def fetch(entry: ModelEntry) -> tuple[Path, str | None]:
         ) from error
     # The cache keeps each snapshot in a folder that bears the commit's name.
     return Path(snapshot), Path(snapshot).name
+
+
+def fetch_files(source: str, revision: str | None) -> Path:
+    """The file or folder of a LoRA or checker, from a hub (without pickles) if it is not here.
+
+    Raises ModelUnavailable.
+    """
+    path = Path(source).expanduser()
+    if path.exists():
+        return path
+    try:
+        return Path(snapshot_download(source, revision=revision, allow_patterns=_HARMLESS))
+    except (OSError, ValueError) as error:
+        raise ModelUnavailable(
+            f"{source!r} is not here, and from a hub it cannot be had: {error}"
+        ) from error
+
+
+_HARMLESS = ["*.safetensors", "*.json", "*.txt"]
 
 
 def inspect(folder: Path, *, optional: frozenset[str]) -> str:
@@ -66,7 +86,9 @@ def inspect(folder: Path, *, optional: frozenset[str]) -> str:
 
 
 def verify(folder: Path, sha256: Mapping[str, str]) -> None:
-    """Raises ModelUnavailable unless each file named has the SHA-256 given."""
+    """Raises ModelUnavailable unless each file named has the SHA-256 given. In place of a folder a
+    file of its own will do, which goes by its name."""
+    folder = folder.parent if folder.is_file() else folder
     for name, expected in sha256.items():
         file = folder / name
         if not file.is_file():

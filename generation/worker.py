@@ -51,6 +51,8 @@ persistent = retry(
 )
 
 
+_UNTOUCHED = Cancelled()
+
 STORE_SECONDS = 10.0
 """A store that takes nothing for so long is not there, or full."""
 
@@ -159,7 +161,7 @@ class Worker:
             log.info("job.lost", job=str(job.id), attempt=job.attempt.number)
             metrics.LEASES_LOST.inc()
         else:
-            self._release(job)
+            self._release(job, _cancelled(job, heart))
 
     @persistent
     def _claim(self) -> GenerationJob | None:
@@ -179,21 +181,10 @@ class Worker:
         try:
             return self._draw(job, heart, place)
         except Stopped:
-            return Cancelled() if heart.cancelled and not heart.lost else None
-        except FileNotFoundError:
-            return Failed(reason=FailureReason.REFERENCE_MISSING)
-        except ModelUnavailable as error:
-            log.error("job.model", job=str(job.id), model=job.request.model, reason=str(error))
-            return Failed(reason=FailureReason.MODEL_UNAVAILABLE)
-        except NotStored as error:
-            log.error("job.not_stored", job=str(job.id), reason=str(error))
-            return Failed(reason=FailureReason.NOT_STORED)
-        except torch.OutOfMemoryError:
-            return Failed(reason=FailureReason.OUT_OF_MEMORY)
+            return _cancelled(job, heart) if heart.cancelled and not heart.lost else None
         except Exception as error:
-            # Messages of deeper libraries may quote the prompt, so only the type is logged.
-            log.error("job.error", job=str(job.id), error=type(error).__name__)
-            return Failed(reason=FailureReason.ERROR)
+            spent = heart.progress.device_seconds
+            return Failed(reason=_reason(job, error), device_seconds=spent)
 
     def _draw(self, job: GenerationJob, heart: Heart, place: ExitStack) -> Outcome:
         reference = mask = None
@@ -203,7 +194,8 @@ class Worker:
                 mask = self._load(job.request.reference.mask_sha256)
             [verdicts] = self._judge([reference], job, Subject.REFERENCE)
             verdict = worst(verdicts)
-            if verdict.decision in (Decision.HOLD, Decision.BLOCK):
+            held = verdict.decision is Decision.HOLD and not job.allowed
+            if held or verdict.decision is Decision.BLOCK:
                 return Refused(verdict=verdict)
         # No name for the future: an error's frames would hold it, and it the error.
         drawn = self.engine.draw(
@@ -279,9 +271,32 @@ class Worker:
         log.info("job.finished", job=str(job.id), outcome=type(outcome).__name__, written=written)
 
     @persistent
-    def _release(self, job: GenerationJob) -> None:
+    def _release(self, job: GenerationJob, cancelled: Cancelled = _UNTOUCHED) -> None:
         with self.database.write() as session:
-            released = leases.release(session, job, self.database.clock())
+            released = leases.release(session, job, self.database.clock(), cancelled)
         log.info("job.released", job=str(job.id), written=released)
         if released:
             self._ring(job.request.model, job.id)
+
+
+def _cancelled(job: GenerationJob, heart: Heart) -> Cancelled:
+    progress = heart.progress
+    pictures = progress.report.pictures(job.request.count)
+    return Cancelled(device_seconds=progress.device_seconds, pictures=pictures)
+
+
+def _reason(job: GenerationJob, error: Exception) -> FailureReason:
+    match error:
+        case FileNotFoundError():
+            return FailureReason.REFERENCE_MISSING
+        case ModelUnavailable():
+            log.error("job.model", job=str(job.id), model=job.request.model, reason=str(error))
+            return FailureReason.MODEL_UNAVAILABLE
+        case NotStored():
+            log.error("job.not_stored", job=str(job.id), reason=str(error))
+            return FailureReason.NOT_STORED
+        case torch.OutOfMemoryError():
+            return FailureReason.OUT_OF_MEMORY
+    # Messages of deeper libraries may quote the prompt, so only the type is logged.
+    log.error("job.error", job=str(job.id), error=type(error).__name__)
+    return FailureReason.ERROR

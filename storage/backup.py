@@ -59,8 +59,11 @@ def backup(database: Database, blobs: Blobs, file: Path) -> Report:
     Raises FileExistsError if it is there, OSError when the disk is full, and Unfit when the
     database has another schema than this Easel.
     """
-    if migrate.current(database) != migrate.newest():
-        raise Unfit("The database has another schema than this Easel: run `easel migrate` first.")
+    found = migrate.current(database)
+    if words := migrate.lacking(found):
+        raise Unfit(words)
+    if not migrate.is_known(found):
+        raise Unfit(f"The database has the schema {found} of a newer Easel: save it with that one.")
     if file.exists():
         raise FileExistsError(file)
     part = file.with_name(f".{file.name}.part")

@@ -10,13 +10,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 import obstore
 from obstore.exceptions import BaseError
 from obstore.store import LocalStore, ObjectStore, from_url
 
-from storage.settings import Settings
+from storage import private
+from storage.settings import Settings, at_home
 
 SHOWN, APART = "shown", "apart"
 
@@ -38,12 +39,12 @@ class Blobs:
     """`put` raises NotStored; `get` and `move` raise FileNotFoundError for what is not there."""
 
     def __init__(self, url: str) -> None:
-        parts = urlsplit(url)
         self.store: ObjectStore
-        if parts.scheme == "file":
-            folder = Path(unquote(parts.path))
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self.store = LocalStore(folder, mkdir=True, automatic_cleanup=True)
+        self._folder: Path | None = None
+        if url.startswith("file:"):
+            self._folder = _folder(url)
+            private.make(self._folder)
+            self.store = LocalStore(self._folder, mkdir=True, automatic_cleanup=True)
         else:
             self.store = from_url(url)
 
@@ -51,10 +52,22 @@ class Blobs:
         """Store and return the hash. The same bytes twice are one blob."""
         sha256 = hashlib.sha256(data).hexdigest()
         try:
-            obstore.put(self.store, _key(sha256, kept_apart), data)
+            self.write(_key(sha256, kept_apart), data)
         except (BaseError, OSError) as error:
             raise NotStored(str(error).partition("\n")[0]) from None
         return sha256
+
+    def write(self, key: str, data: bytes) -> None:
+        """Raises what obstore raises."""
+        obstore.put(self.store, key, data)
+        self._close(key)
+
+    def _close(self, key: str) -> None:
+        """obstore makes files and folders as the umask has it."""
+        if self._folder is not None:
+            file = self._folder / key
+            inside = len(Path(key).parents) - 1
+            private.close(file, *list(file.parents)[:inside])
 
     def get(self, sha256: str, *, kept_apart: bool = False) -> bytes:
         return bytes(obstore.get(self.store, _key(sha256, kept_apart)).bytes())
@@ -64,6 +77,7 @@ class Blobs:
         source, target = _key(sha256, not to_kept_apart), _key(sha256, to_kept_apart)
         try:
             obstore.rename(self.store, source, target)
+            self._close(target)
         except FileNotFoundError:
             obstore.head(self.store, target)
 
@@ -77,8 +91,13 @@ class Blobs:
         with contextlib.suppress(FileNotFoundError):
             obstore.delete(self.store, _key(sha256, kept_apart))
 
-    def changed_at(self, sha256: str, *, kept_apart: bool) -> datetime:
-        return obstore.head(self.store, _key(sha256, kept_apart))["last_modified"]
+    def find(self, sha256: str, *, kept_apart: bool = False) -> Stored | None:
+        """What lies in that place; None if nothing does."""
+        try:
+            meta = obstore.head(self.store, _key(sha256, kept_apart))
+        except FileNotFoundError:
+            return None
+        return Stored(sha256=sha256, kept_apart=kept_apart, changed_at=meta["last_modified"])
 
     def all(self) -> Iterator[Stored]:
         """Everything that lies in both places."""
@@ -92,9 +111,20 @@ class Blobs:
                     )
 
 
+def _folder(url: str) -> Path:
+    """Of a `file:` address, in which `?` and `#` are letters like others."""
+    path = url.removeprefix("file:")
+    if path.startswith("//"):
+        path = path[2:].removeprefix("localhost")
+    return at_home(Path(unquote(path)))
+
+
 def _key(sha256: str, kept_apart: bool) -> str:
     return f"{APART if kept_apart else SHOWN}/{sha256[:2]}/{sha256}"
 
 
 def open_blobs(settings: Settings) -> Blobs:
-    return Blobs(settings.resolved_blob_url)
+    blobs = Blobs(settings.resolved_blob_url)
+    if not settings.blob_url:
+        private.close(settings.data_folder / "blobs")
+    return blobs

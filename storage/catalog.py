@@ -1,4 +1,4 @@
-"""The catalog: models, LoRAs and styles, with licences, hashes and names known. No torch here.
+"""The catalog: models, LoRAs, checkers and styles, with licences, hashes and names known. No torch.
 
 A catalog file is TOML:
 
@@ -13,6 +13,10 @@ A catalog file is TOML:
     [loras.ink]
     source = "/srv/loras/ink.safetensors"
     models = ["dreams"]
+
+    [checkers.falcon]
+    source = "transformers:someone/nsfw"
+    revision = "…"
 
     [styles.sticker]
     suffix = ", die-cut sticker, white border"
@@ -74,9 +78,23 @@ class ModelEntry(_Entry):
 
 class LoraEntry(_Entry):
     source: str = Field(min_length=1)
-    """A `.safetensors` file, or a hub id."""
+    """A `.safetensors` file or a folder with one, or a hub id."""
+    revision: str | None = None
+    sha256: dict[str, str] = Field(default_factory=dict)
+    """As a model's; a file of its own goes by its name."""
     models: tuple[str, ...] = Field(min_length=1)
     weight: float = 1.0
+    licence: str = ""
+
+
+class CheckerEntry(_Entry):
+    """An image checker with more than its address; EASEL_SAFETY_CHECKERS names it."""
+
+    source: str = Field(pattern="^(diffusers|transformers):.")
+    """As EASEL_SAFETY_CHECKERS has it: `diffusers:` or `transformers:`, and a folder or hub id."""
+    revision: str | None = None
+    sha256: dict[str, str] = Field(default_factory=dict)
+    """As a model's; a mismatch keeps the worker from starting."""
     licence: str = ""
 
 
@@ -98,6 +116,7 @@ class Catalog(_Entry):
     models: Mapping[str, ModelEntry]
     loras: Mapping[str, LoraEntry] = Field(default_factory=dict)
     styles: Mapping[str, StyleEntry] = Field(default_factory=dict)
+    checkers: Mapping[str, CheckerEntry] = Field(default_factory=dict)
 
     def styled(self, request: ImageRequest) -> Styled:
         """What the model is asked, with the request's style written out."""

@@ -1,15 +1,17 @@
 """The connection to SQLite or PostgreSQL, and the one clock."""
 
+import contextlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.orm import Session
 
-from storage.settings import Settings
+from storage import private
+from storage.settings import Settings, at_home
 
 Clock = Callable[[], datetime]
 
@@ -36,18 +38,16 @@ class Database:
 
     def __init__(self, url: str, clock: Clock = utc_now) -> None:
         self.clock = clock
-        parsed = make_url(url)
+        parsed = _understood(make_url(url))
         self.is_sqlite = parsed.get_backend_name() == "sqlite"
         if self.is_sqlite:
-            if parsed.database:
-                Path(parsed.database).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             self.engine = create_engine(
                 parsed, connect_args={"check_same_thread": False}, hide_parameters=True
             )
+            if parsed.database and parsed.database != ":memory:":
+                _keep_private(self.engine, Path(parsed.database))
             _speak_sqlite(self.engine)
         else:
-            if parsed.drivername == "postgresql":
-                parsed = parsed.set(drivername="postgresql+psycopg")
             self.engine = create_engine(
                 parsed,
                 pool_pre_ping=True,
@@ -109,6 +109,16 @@ class Database:
         self.engine.dispose()
 
 
+def _understood(url: URL) -> URL:
+    """As SQLAlchemy wants it: `postgres://`, as others write it, `~` for the home."""
+    name = url.drivername.lower()
+    if name in ("postgres", "postgresql"):
+        return url.set(drivername="postgresql+psycopg")
+    if name.startswith("sqlite") and url.database:
+        return url.set(drivername=name, database=str(at_home(Path(url.database))))
+    return url
+
+
 def is_sqlite(session: Session) -> bool:
     """For who is given a session and no Database."""
     return session.get_bind().dialect.name == "sqlite"
@@ -116,6 +126,17 @@ def is_sqlite(session: Session) -> bool:
 
 def connect(settings: Settings, clock: Clock = utc_now) -> Database:
     return Database(settings.resolved_database_url, clock)
+
+
+def _keep_private(engine: Engine, file: Path) -> None:
+    """SQLite gives the files beside it the rights of the database."""
+    private.make(file.parent)
+
+    @event.listens_for(engine, "do_connect")
+    def make(*_: object) -> None:
+        with contextlib.suppress(OSError):  # SQLite says it better.
+            file.touch(mode=private.FILE)
+        private.close(*(file.with_name(f"{file.name}{end}") for end in ("", "-wal", "-shm")))
 
 
 def _speak_sqlite(engine: Engine) -> None:

@@ -11,7 +11,9 @@ from uuid import UUID
 
 from celery import Celery
 from kombu import Queue
+from kombu.transport import TRANSPORT_ALIASES
 
+from storage import private
 from storage.catalog import load_catalog
 from storage.embedded import SCHEME
 from storage.settings import Settings
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 TASK = "easel.generate"
+
+TRANSPORT_ALIASES["redis"] = TRANSPORT_ALIASES["rediss"] = "storage.redis_broker:Transport"
 
 ANSWER_SECONDS = 5.0
 """A Redis that says nothing for so long is away. Its clients would wait for ever."""
@@ -38,6 +42,8 @@ def create_app(settings: Settings, models: Sequence[str]) -> Celery:
         broker_transport_options=_transport_options(settings),
         broker_connection_retry_on_startup=True,
         imports=("generation.tasks",),
+        worker_consumer="generation.hearing:Consumer",
+        broker_channel_error_retry=True,
         task_queues=queues,
         task_default_queue=queues[0].name,
         task_create_missing_queues=True,
@@ -58,7 +64,8 @@ def _transport_options(settings: Settings) -> dict[str, Any]:
     if url.startswith(SCHEME):
         folder = settings.data_folder / "broker"
         for name in ("messages", "control"):
-            (folder / name).mkdir(parents=True, exist_ok=True, mode=0o700)
+            private.make(folder / name)
+        private.close(folder, *folder.iterdir())
         return {
             "data_folder_in": str(folder / "messages"),
             "data_folder_out": str(folder / "messages"),
@@ -69,7 +76,7 @@ def _transport_options(settings: Settings) -> dict[str, Any]:
     options: dict[str, Any] = {"max_retries": 0}
     if url.startswith(("redis", "rediss")):
         options |= {
-            "visibility_timeout": 3600,
+            "ack_emulation": False,  # A ring that is lost with its worker is no loss.
             "socket_connect_timeout": ANSWER_SECONDS,
             "socket_timeout": ANSWER_SECONDS,
         }
@@ -91,6 +98,27 @@ def ring(app: Celery, model: str, trace: UUID) -> None:
         argsrepr="()",
         kwargsrepr="{}",
     )
+
+
+_SILENT = (
+    *("shadow", "eta", "expires", "retries", "reply_to", "stamped_headers", "stamps"),
+    *("group", "chord", "chain", "callbacks", "errbacks"),
+)
+"""Headers by which a Celery message may ask for more than to be heard now."""
+
+
+def check(message: Any) -> None:
+    """Whether a message is a ring as `ring` sends it. Raises what says why it is none."""
+    headers = message.headers
+    if headers["task"] != TASK or any(headers.get(name) for name in _SILENT):
+        raise ValueError("no ring")
+    if any(headers.get("timelimit") or ()):
+        raise ValueError("a ring has no limits")
+    UUID(headers["id"])
+    [trace], named, links = message.decode()
+    UUID(trace)
+    if named or any(links.values()):
+        raise ValueError("a ring says nothing else")
 
 
 @cache

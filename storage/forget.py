@@ -4,7 +4,17 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, delete, literal_column, or_, select, text, update
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    delete,
+    exists,
+    literal_column,
+    or_,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.orm import Session
 
 from storage import accounts, deliveries, forgotten
@@ -177,8 +187,14 @@ def is_used(session: Session, sha256: str) -> bool:
 
 
 def expire_blocked(session: Session, *, older_than: timedelta, now: datetime) -> list[str]:
-    """Blocked pictures are kept for moderators for a limited time; then their pixels go, the
-    row stays. Returns the hashes to delete."""
+    """Blocked pictures are kept for moderators for a limited time, from the end of the job or from
+    when a moderator refused them; then their pixels go, the row stays. Returns the hashes to
+    delete."""
+    refused_lately = exists().where(
+        ReviewRow.job_id == PictureRow.job_id,
+        ReviewRow.decision.in_(["refuse", "remove"]),
+        ReviewRow.decided_at >= now - older_than,
+    )
     rows = session.scalars(
         select(PictureRow)
         .join(JobRow, JobRow.id == PictureRow.job_id)
@@ -186,6 +202,7 @@ def expire_blocked(session: Session, *, older_than: timedelta, now: datetime) ->
             PictureRow.decision == literal_column("'block'"),
             PictureRow.removed_at.is_(None),
             JobRow.finished_at < now - older_than,
+            ~refused_lately,
         )
         .limit(100)
     ).all()

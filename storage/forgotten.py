@@ -33,17 +33,27 @@ def add(blobs: Blobs, account: Account, now: datetime) -> None:
 
 def put(blobs: Blobs, entries: Mapping[str, datetime]) -> None:
     for name, at in entries.items():
-        obstore.put(blobs.store, f"{FOLDER}/{name}", at.isoformat().encode())
+        blobs.write(f"{FOLDER}/{name}", at.isoformat().encode())
 
 
 def read(blobs: Blobs) -> dict[str, datetime]:
-    """Each person's hash, with the last time that they asked."""
+    """Each person's hash, with the last time that they asked. A note that is damaged counts as made
+    when its file was: too much is forgotten then, never too little."""
     found = {}
     for batch in obstore.list(blobs.store, FOLDER):
         for meta in batch:
             said = bytes(obstore.get(blobs.store, meta["path"]).bytes())
-            found[meta["path"].rsplit("/", 1)[-1]] = datetime.fromisoformat(said.decode())
+            name = meta["path"].rsplit("/", 1)[-1]
+            found[name] = _time(said) or meta["last_modified"]
     return found
+
+
+def _time(said: bytes) -> datetime | None:
+    try:
+        at = datetime.fromisoformat(said.decode())
+    except ValueError:
+        return None
+    return at if at.tzinfo else None
 
 
 def merge(*lists: Mapping[str, datetime]) -> dict[str, datetime]:

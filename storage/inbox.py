@@ -45,9 +45,8 @@ class Sealed(Exception):
 class Envelope:
     """What a command looks like in a row: JSON, encrypted where there is a key."""
 
-    def __init__(self, key: str | None) -> None:
-        """Raises ValueError if `key` is no Fernet key."""
-        self._fernet = Fernet(key) if key else None
+    def __init__(self, fernet: Fernet | None) -> None:
+        self._fernet = fernet
 
     def pack(self, raw: RawCommand) -> str:
         values = asdict(raw)

@@ -223,6 +223,8 @@ def finish(session: Session, job: GenerationJob, outcome: Outcome, now: datetime
         case Made(pictures=pictures):
             drawn = len(pictures)
             _record_pictures(session, job, outcome, now)
+        case Cancelled(pictures=share):
+            drawn = share
         case Refused(verdict=verdict):
             _log_verdicts(session, job.id, job.attempt.number, [verdict], None, now)
             review.open_for(session, job.id, "", [verdict], now)

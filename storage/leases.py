@@ -7,6 +7,7 @@ Every function takes a session of `Database.write` and the time; none commits.
 from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
@@ -14,6 +15,7 @@ from sqlalchemy import (
     Date,
     Float,
     Integer,
+    Row,
     ScalarSelect,
     Select,
     and_,
@@ -26,10 +28,9 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Session
 
-from storage import accounts, deliveries, metrics, usage
-from storage.domain import Attempt, GenerationJob, JobState, StepReport
+from storage import accounts, deliveries, jobs, metrics, usage
+from storage.domain import Attempt, Cancelled, GenerationJob, JobState, StepReport
 from storage.domain.job import FailureReason, Phase
-from storage.jobs import place_of, request_of
 from storage.tables import JobRow, RequestRow, UsageRow, UtcDateTime, is_open, table
 
 FAIR_WINDOW = timedelta(minutes=10)
@@ -53,16 +54,22 @@ _claimable = or_(
 """What nobody works on and somebody should; the reaper ends the rest."""
 
 
-def _fairest() -> Select[UUID, int, int, datetime, RequestRow]:
-    """Claimable jobs: the longest waiting beyond the age cap, then whose server, then whose
-    person, has the fewest running and has used the device least of late."""
+_lost = JobRow.attempt > JobRow.released
+"""Of a claimable job: it had its turn, and its worker died or fell silent."""
+
+
+def _fairest() -> Select[*tuple[Any, ...]]:
+    """Claimable jobs: those whose worker was lost, then the longest waiting beyond the age cap,
+    then whose server, then whose person, has the fewest running and has used the device least of
+    late. One that ends its workers is first three times; what they spent puts its person's other
+    jobs behind everybody's for a while."""
     running = (
         select(
             *(RequestRow.platform, RequestRow.workspace_id, RequestRow.user_id),
             accounts.tenant.label("tenant"),
         )
         .join(JobRow, JobRow.request_id == RequestRow.id)
-        .where(is_open(), JobRow.state == JobState.RUNNING)
+        .where(is_open(), JobRow.state == JobState.RUNNING, JobRow.lease_until >= _now)
         .cte("running")
         .prefix_with("MATERIALIZED")
     )
@@ -87,10 +94,15 @@ def _fairest() -> Select[UUID, int, int, datetime, RequestRow]:
     )
     aged = JobRow.created_at < bindparam("aged", type_=UtcDateTime())
     return (
-        select(JobRow.id, JobRow.attempt, JobRow.released, JobRow.created_at, RequestRow)
+        select(
+            *(JobRow.id, JobRow.attempt, JobRow.released, JobRow.created_at, JobRow.allowed),
+            *(JobRow.claimed_at, JobRow.lease_until, JobRow.device_seconds),
+            *(JobRow.allowed, RequestRow),
+        )
         .join(RequestRow, RequestRow.id == JobRow.request_id)
         .where(is_open(), JobRow.model.in_(bindparam("models", expanding=True)), _claimable)
         .order_by(
+            case((_lost, 0), else_=1),
             case((aged, 0), else_=1),
             case((aged, JobRow.created_at)),
             # Direct messages are no server: there each person counts as one.
@@ -124,6 +136,7 @@ _TAKE = (
         phase=Phase.LOADING,
         step=0,
         step_count=0,
+        device_seconds=bindparam("spent", type_=Float()),
     )
     .returning(JobRow.id)
 )
@@ -153,33 +166,46 @@ def claim(
             "day": lately.astimezone(UTC).date(),
         },
     )
-    for job_id, number, released, created_at, row in fairest.all():
-        if job_id in in_hand:
+    for job, request in ((row, row.RequestRow) for row in fairest):
+        if job.id in in_hand:
             continue
         until = now + lease
         values = {
-            "job": job_id,
-            "seen": number,
+            "job": job.id,
+            "seen": job.attempt,
             "by": worker,
             "until": until,
-            "waited": (now - created_at).total_seconds(),
+            "waited": (now - job.created_at).total_seconds(),
+            "spent": _spent(job),
         }
         if session.execute(_TAKE, given | values).one_or_none():
-            deliveries.desire(session, job_id)
+            deliveries.desire(session, job.id)
             attempt = Attempt(
-                number=number + 1,
+                number=job.attempt + 1,
                 worker=worker,
                 lease_until=until,
-                crashes=number - released,
+                crashes=job.attempt - job.released,
             )
             return GenerationJob(
-                id=job_id,
+                id=job.id,
                 attempt=attempt,
-                request=request_of(row),
-                place=place_of(row),
-                prompt_labels=frozenset(row.prompt_labels),
+                request=jobs.request_of(request),
+                place=jobs.place_of(request),
+                prompt_labels=frozenset(request.prompt_labels),
+                allowed=job.allowed,
             )
     return None
+
+
+def _spent(job: JobRow | Row[*tuple[Any, ...]]) -> float:
+    """Device time of a job's attempts that were lost, the last one among them: from each claim
+    until its lease ran out, since nobody has seen more of it. What ends well, or as its worker
+    says, costs what that worker spent and no more; who crashes them all pays for all."""
+    lost = job.lease_until - job.claimed_at if job.lease_until and job.claimed_at else timedelta()
+    return float(job.device_seconds + lost.total_seconds())
+
+
+_UNTOUCHED = Cancelled()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -207,17 +233,20 @@ def renew(
     return Renewal(held=True, cancel=row.cancel_requested)
 
 
-def release(session: Session, job: GenerationJob, now: datetime) -> bool:
+def release(
+    session: Session, job: GenerationJob, now: datetime, cancelled: Cancelled = _UNTOUCHED
+) -> bool:
     """Hand an unfinished job back in good order (the worker is going down). False if nobody is
-    to take it up: it has another holder, or its person has cancelled it, so that it ends here."""
+    to take it up: it has another holder, or its person has cancelled it, so that it ends here,
+    as `cancelled`."""
     row = session.get(JobRow, job.id, with_for_update=True)
     if row is None or row.state != JobState.RUNNING or row.attempt != job.attempt.number:
         return False
+    if row.cancel_requested:
+        jobs.finish(session, job, cancelled, now)
+        return False
     deliveries.desire(session, job.id)
     row.lease_until = None
-    if row.cancel_requested:
-        row.state, row.finished_at = JobState.CANCELLED, now
-        return False
     row.state, row.released, row.rung_at = JobState.WAITING, row.released + 1, now
     return True
 
@@ -244,16 +273,33 @@ def reap(
         .with_for_update(skip_locked=True)
     ):
         if job.state == JobState.RUNNING and job.cancel_requested:
-            job.state, job.finished_at, job.lease_until = JobState.CANCELLED, now, None
-            deliveries.desire(session, job.id)
+            _end(session, job, JobState.CANCELLED, now)
         elif job.state == JobState.RUNNING and job.attempt - job.released >= max_attempts:
-            job.state, job.finished_at, job.lease_until = JobState.FAILED, now, None
             job.failure = FailureReason.CRASHED
-            session.flush()  # The entry is made of what stands there.
-            usage.enter(session, job.id, 0, now)
-            metrics.job_took(session, job.model, job.queue_seconds, job.claimed_at, now)
-            deliveries.desire(session, job.id)
-        elif job.rung_at < now - ring_after or (job.claimed_at and job.rung_at <= job.claimed_at):
+            _end(session, job, JobState.FAILED, now)
+        elif (first := _first_look(job)) or job.rung_at < now - ring_after:
+            if first:
+                deliveries.desire(session, job.id)
             job.rung_at = now
             rings.append(Ring(job_id=job.id, model=job.model))
     return rings
+
+
+def _first_look(job: JobRow) -> bool:
+    """Whether nobody has rung for it since it was claimed: its card says still that it is drawn."""
+    return job.claimed_at is not None and job.rung_at <= job.claimed_at
+
+
+def _end(session: Session, job: JobRow, state: JobState, now: datetime) -> None:
+    """End a job whose worker was lost. Its person pays for what is known to have been drawn if they
+    cancelled it, and otherwise with time alone."""
+    pictures = 0
+    if state == JobState.CANCELLED:
+        report = StepReport(phase=Phase.DRAWING, step=job.step, steps=job.step_count)
+        pictures = report.pictures(session.get_one(RequestRow, job.request_id).count)
+    job.device_seconds = _spent(job)
+    job.state, job.finished_at, job.lease_until = state, now, None
+    session.flush()  # The entry is made of what stands there.
+    usage.enter(session, job.id, pictures, now)
+    metrics.job_took(session, job.model, job.queue_seconds, job.claimed_at, now)
+    deliveries.desire(session, job.id)

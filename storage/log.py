@@ -64,6 +64,8 @@ class LogEntry:
     model_revision: str
     failure: FailureReason | None
     cancel_requested: bool
+    lease_until: datetime | None
+    """Until when its worker has it without a further sign of life."""
     queue_seconds: float
     device_seconds: float
     created_at: datetime
@@ -74,11 +76,18 @@ class LogEntry:
     message_removed: bool
     held: bool
     """An open review keeps something of it back."""
+    judged: str = ""
+    """What a moderator decided last, reports aside; empty when nobody has."""
 
     @property
     def account(self) -> Account:
         """Who asked."""
         return Account(platform=self.place.platform, user_id=self.user_id, tenant=self.tenant)
+
+    def lost(self, now: datetime) -> bool:
+        """Its worker died or fell silent, so that it waits for one again."""
+        leased = self.state is JobState.RUNNING and not self.cancel_requested
+        return leased and self.lease_until is not None and self.lease_until < now
 
 
 def entry(session: Session, job_id: UUID) -> LogEntry | None:
@@ -207,6 +216,16 @@ _ROWS = (
             ReviewRow.decision.is_(None),
         )
         .label("held"),
+        select(ReviewRow.decision)
+        .where(
+            ReviewRow.job_id == JobRow.id,
+            ReviewRow.kind != ReviewKind.REPORT,
+            ReviewRow.decision.is_not(None),
+        )
+        .order_by(ReviewRow.decided_at.desc())
+        .limit(1)
+        .scalar_subquery()
+        .label("judged"),
     )
     .join(RequestRow, RequestRow.id == JobRow.request_id)
     .outerjoin(DeliveryRow, DeliveryRow.job_id == JobRow.id)
@@ -236,8 +255,9 @@ def _entries(session: Session, ids: Sequence[UUID]) -> list[LogEntry]:
             verdicts[job.id],
             removed=bool(removed),
             held=bool(held),
+            judged=judged or "",
         )
-        for job, request, removed, held in (rows[id_] for id_ in ids if id_ in rows)
+        for job, request, removed, held, judged in (rows[id_] for id_ in ids if id_ in rows)
     ]
 
 
@@ -249,6 +269,7 @@ def _entry(
     *,
     removed: bool,
     held: bool,
+    judged: str,
 ) -> LogEntry:
     return LogEntry(
         job_id=job.id,
@@ -267,6 +288,7 @@ def _entry(
         model_revision=job.model_revision,
         failure=FailureReason(job.failure) if job.failure else None,
         cancel_requested=job.cancel_requested,
+        lease_until=job.lease_until,
         queue_seconds=job.queue_seconds,
         device_seconds=job.device_seconds,
         created_at=job.created_at,
@@ -275,6 +297,7 @@ def _entry(
         verdicts=tuple((row.picture_index, _verdict(row)) for row in verdicts),
         message_removed=removed,
         held=held,
+        judged=judged,
     )
 
 

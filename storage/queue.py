@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import func, select
+from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
 from storage.domain import JobState
@@ -34,7 +34,8 @@ def position(session: Session, job_id: UUID) -> int:
 
 @dataclass(frozen=True, kw_only=True)
 class Waiting:
-    """A waiting job, and what its card said of the queue when somebody looked last."""
+    """A job that waits, for its turn or in place of a lost worker for another one, and what its
+    card said of the queue when somebody looked last."""
 
     job_id: UUID
     model: str
@@ -44,11 +45,14 @@ class Waiting:
     said: str
 
 
-def waiting(session: Session, platform: str) -> list[Waiting]:
+def waiting(session: Session, platform: str, now: datetime) -> list[Waiting]:
     """The waiting jobs whose cards this platform's deliverer shows."""
     place = func.rank().over(partition_by=JobRow.model, order_by=JobRow.created_at)
     unfinished = (
-        select(JobRow.id, JobRow.model, JobRow.state, JobRow.created_at, place.label("position"))
+        select(
+            *(JobRow.id, JobRow.model, JobRow.state, JobRow.created_at, JobRow.lease_until),
+            place.label("position"),
+        )
         .where(is_open())
         .subquery()
     )
@@ -57,7 +61,7 @@ def waiting(session: Session, platform: str) -> list[Waiting]:
         select(job.id, job.model, job.position, job.created_at, DeliveryRow.shown_waiting)
         .join(DeliveryRow, DeliveryRow.job_id == job.id)
         .where(
-            job.state == JobState.WAITING,
+            or_(job.state == JobState.WAITING, job.lease_until < now),
             DeliveryRow.platform == platform,
             DeliveryRow.gone.is_(None),
         )

@@ -1,4 +1,4 @@
-"""Reviews: what moderators are asked to judge, and what they decided."""
+"""Reviews: what moderators are asked to judge; `decisions` has what they decide. And bans."""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -7,10 +7,10 @@ from uuid import UUID, uuid4
 from sqlalchemy import and_, select
 from sqlalchemy.orm import Session
 
-from storage import accounts, deliveries
-from storage.domain import Account, Review, ReviewKind, Verdict
+from storage import accounts
+from storage.domain import Account, Review, ReviewKind, Verdict, worst
 from storage.domain.policy import MINOR_FLOOR_RULE, Decision
-from storage.tables import BanRow, JobRow, PictureRow, RequestRow, ReviewRow, SanctionRow
+from storage.tables import BanRow, JobRow, RequestRow, ReviewRow, SanctionRow
 
 
 def open_for(
@@ -20,7 +20,7 @@ def open_for(
     verdicts = list(verdicts)
     if any(v.rule == MINOR_FLOOR_RULE for v in verdicts):
         _open(session, job_id, ReviewKind.RESTRICTED, sha256, now)
-    elif any(v.decision is Decision.HOLD for v in verdicts):
+    elif verdicts and worst(verdicts).decision is Decision.HOLD:
         _open(session, job_id, ReviewKind.HOLD, sha256, now)
 
 
@@ -83,54 +83,6 @@ def _review(row: ReviewRow) -> Review:
         decided_at=row.decided_at,
         decided_by=row.decided_by,
     )
-
-
-def allow(session: Session, job_id: UUID, *, by: str, now: datetime) -> Sequence[str]:
-    """A moderator has looked and lets the pictures be seen. Returns the hashes to move out of
-    the part of the blob store that is kept apart, which the caller does after the commit; all of
-    them each time, so that a caller who died in between can simply say it again.
-
-    Raises PermissionError for a picture that the floor blocked: no one can allow that.
-    """
-    _decide(session, job_id, "allow", by, now, refuse_restricted=True)
-    pictures = _kept_pictures(session, job_id)
-    for picture in pictures:
-        picture.decision, picture.kept_apart = Decision.ALLOW, False
-    deliveries.desire(session, job_id)
-    return [picture.sha256 for picture in pictures]
-
-
-def _kept_pictures(session: Session, job_id: UUID) -> Sequence[PictureRow]:
-    of_job = (PictureRow.job_id == job_id, PictureRow.removed_at.is_(None))
-    return session.scalars(select(PictureRow).where(*of_job)).all()
-
-
-def remove(session: Session, job_id: UUID, *, by: str, now: datetime) -> Sequence[str]:
-    """Take the message down; the pictures stay in the log, kept apart. Returns the hashes to
-    move there, which the caller does after the commit."""
-    _decide(session, job_id, "remove", by, now)
-    pictures = _kept_pictures(session, job_id)
-    for picture in pictures:
-        picture.decision, picture.kept_apart = Decision.BLOCK, True
-    deliveries.desire(session, job_id, removed=True)
-    return [picture.sha256 for picture in pictures]
-
-
-def _decide(
-    session: Session,
-    job_id: UUID,
-    decision: str,
-    by: str,
-    now: datetime,
-    *,
-    refuse_restricted: bool = False,
-) -> None:
-    rows = session.scalars(select(ReviewRow).where(ReviewRow.job_id == job_id)).all()
-    if refuse_restricted and any(row.kind == ReviewKind.RESTRICTED for row in rows):
-        raise PermissionError("the floor blocked this; it cannot be allowed")
-    for row in rows:
-        if row.decision is None:
-            row.decision, row.decided_by, row.decided_at = decision, by, now
 
 
 def ban(session: Session, job_id: UUID, *, by: str, now: datetime, here: bool = False) -> Account:

@@ -1,29 +1,53 @@
 """Every setting of Easel, read from the environment (`EASEL_…`) or a file `.env`."""
 
+from __future__ import annotations
+
 from pathlib import Path
-from typing import Annotated, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 from urllib.parse import quote, urlsplit
 
 from platformdirs import user_data_path
 from pydantic import BaseModel, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from sqlalchemy import URL
 
 from storage.domain import Threshold
+from storage.domain.policy import (
+    SEXUAL,
+    SEXUAL_LABELS,
+    SUGGESTIVE,
+    SUGGESTIVE_LABELS,
+    label_key,
+)
+
+if TYPE_CHECKING:
+    from cryptography.fernet import Fernet
 
 
 class Thresholds(BaseModel):
     """From which score (0 to 1) a picture is blurred, held or blocked; above 1 is never."""
 
-    blur: float = 2.0
-    hold: float = 2.0
-    block: float = 2.0
+    blur: float = Field(2.0, ge=0, allow_inf_nan=False)
+    hold: float = Field(2.0, ge=0, allow_inf_nan=False)
+    block: float = Field(2.0, ge=0, allow_inf_nan=False)
 
 
 ThresholdSet = dict[str, Thresholds]
 
 
 def _thresholds(given: ThresholdSet) -> tuple[Threshold, ...]:
-    return tuple(Threshold(label=label, **t.model_dump()) for label, t in given.items())
+    """`sexual` and `suggestive` are for all labels of that kind that are not named themselves."""
+    wide = {label_key(label): label for label in given}
+    all_of = {"sexual": SEXUAL_LABELS - SUGGESTIVE_LABELS, "suggestive": SUGGESTIVE_LABELS}
+    if "suggestive" not in wide:
+        all_of["sexual"] = SEXUAL_LABELS
+    meant = {
+        label: given[wide[kind]]
+        for kind, labels in all_of.items()
+        if kind in wide
+        for label in sorted(labels - wide.keys())
+    }
+    return tuple(Threshold(label=label, **t.model_dump()) for label, t in (given | meant).items())
 
 
 SECRETS_FOLDER = Path("/run/secrets")
@@ -36,6 +60,24 @@ def host_and_port(address: str) -> tuple[str, int]:
     if not parts.hostname or parts.port is None or parts.netloc != address:
         raise ValueError("expected host:port, for example 127.0.0.1:9464")
     return parts.hostname, parts.port
+
+
+def at_home(path: Path) -> Path:
+    """With `~` written out. Raises ValueError where there is no such home."""
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        raise ValueError("there is no home folder to begin at; write the whole path") from None
+
+
+def _secret(given: Any) -> Any:
+    """Without the space around it; None for one in which nothing can be seen, since a secret that
+    anybody can guess is none."""
+    value = given.get_secret_value() if isinstance(given, SecretStr) else given
+    if not isinstance(value, str):
+        return given
+    seen = any(char.isprintable() and not char.isspace() for char in value)
+    return value.strip() if seen else None
 
 
 class Settings(BaseSettings):
@@ -108,24 +150,32 @@ class Settings(BaseSettings):
     )
     safety_checkers: Annotated[tuple[str, ...], NoDecode] = Field(
         ("opennsfw",),
-        description="Image checkers, comma-separated: `opennsfw`, `diffusers:FOLDER_OR_ID`"
-        " or `transformers:FOLDER_OR_ID`.",
+        description="Image checkers, comma-separated: `opennsfw`, `diffusers:FOLDER_OR_ID`,"
+        " `transformers:FOLDER_OR_ID` or one of the catalog.",
     )
     thresholds: ThresholdSet = Field(
         {
-            "nsfw": Thresholds(hold=0.5, block=0.85),
+            "sexual": Thresholds(hold=SEXUAL.hold, block=SEXUAL.block),
+            "suggestive": Thresholds(blur=SUGGESTIVE.blur, hold=SUGGESTIVE.hold),
             "nsfw_concept": Thresholds(block=0.5),
             "special_care": Thresholds(hold=0.5),
         },
-        description="Per label, from which score pictures are blurred, held or blocked (JSON).",
+        description="Per label, from which score pictures are blurred, held or blocked (JSON);"
+        " `sexual` and `suggestive` are for all such labels.",
     )
     age_restricted_thresholds: ThresholdSet = Field(
         {
-            "nsfw": Thresholds(blur=0.85),
+            "sexual": Thresholds(blur=0.85),
             "nsfw_concept": Thresholds(blur=0.5),
             "special_care": Thresholds(hold=0.5),
         },
         description="The same for age-restricted Discord channels.",
+    )
+
+    encryption_key: SecretStr | None = Field(
+        None,
+        description="Fernet key with which tokens are kept that have to be: of Slack workspaces,"
+        " and of what was heard and is not answered yet.",
     )
 
     discord_token: SecretStr | None = Field(
@@ -157,7 +207,7 @@ class Settings(BaseSettings):
         None, description="Client secret that belongs to it."
     )
     slack_encryption_key: SecretStr | None = Field(
-        None, description="Fernet key with which the tokens of workspaces are kept."
+        None, description="What `EASEL_ENCRYPTION_KEY` was called before; still read."
     )
     slack_api_url: str = Field("https://slack.com/api/", description="Base URL of Slack's Web API.")
 
@@ -176,17 +226,28 @@ class Settings(BaseSettings):
             host_and_port(address)
         return address
 
+    @field_validator("data_folder", "catalog", "text_rules")
+    @classmethod
+    def _expand(cls, path: Path | None) -> Path | None:
+        return path and at_home(path)
+
     @model_validator(mode="before")
     @classmethod
-    def _split_lists(cls, values: object) -> object:
-        if isinstance(values, dict):
-            for name in ("worker_models", "reference_hosts", "safety_checkers"):
-                if isinstance(values.get(name), str):
-                    values[name] = tuple(p.strip() for p in values[name].split(",") if p.strip())
+    def _read(cls, values: object) -> object:
+        if not isinstance(values, dict):
+            return values
+        for name in ("worker_models", "reference_hosts", "safety_checkers"):
+            if isinstance(values.get(name), str):
+                values[name] = tuple(p.strip() for p in values[name].split(",") if p.strip())
+        for name in CHAT_SECRETS & values.keys():
+            values[name] = _secret(values[name])
+        older = values.get("slack_encryption_key")
+        if older and values.get("encryption_key") is None:
+            values["encryption_key"] = older
         return values
 
     @model_validator(mode="after")
-    def _check(self) -> "Settings":
+    def _check(self) -> Settings:
         if self.heartbeat_seconds * 3 > self.lease_seconds:
             raise ValueError("lease_seconds must be at least three times heartbeat_seconds")
         if not self.safety_checkers:
@@ -194,13 +255,30 @@ class Settings(BaseSettings):
         return self
 
     @classmethod
-    def for_worker(cls) -> "Settings":
+    def for_worker(cls) -> Settings:
         """Without the secrets of chats, wherever they are written."""
         return cls(**dict.fromkeys(CHAT_SECRETS))
 
+    def fernet(self) -> Fernet | None:
+        """What seals and opens with the encryption key, if there is one. Raises ValueError for a
+        key that is none."""
+        if self.encryption_key is None:
+            return None
+        from cryptography.fernet import Fernet
+
+        try:
+            return Fernet(self.encryption_key.get_secret_value())
+        except ValueError:
+            raise ValueError(
+                "this is no Fernet key; the README has a command that makes one"
+            ) from None
+
     @property
     def resolved_database_url(self) -> str:
-        return self.database_url or f"sqlite:///{self.data_folder / 'easel.db'}"
+        if self.database_url:
+            return self.database_url
+        url = URL.create("sqlite", database=str(self.data_folder / "easel.db"))
+        return url.render_as_string(hide_password=False)
 
     @property
     def resolved_broker_url(self) -> str:
@@ -215,8 +293,6 @@ class Settings(BaseSettings):
 
 
 CHAT_SECRETS = frozenset(
-    name
-    for name, field in Settings.model_fields.items()
-    if name.startswith(("discord_", "slack_")) and SecretStr in get_args(field.annotation)
+    name for name, field in Settings.model_fields.items() if SecretStr in get_args(field.annotation)
 )
-"""Settings that only a process which serves a chat may know."""
+"""Settings that only a process which serves a chat may know: all that are secret."""

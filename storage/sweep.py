@@ -1,6 +1,6 @@
 """What lies about: pixels that no row refers to, and rows whose pixels are gone."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from itertools import islice
 
@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from storage.blobs import Blobs, Stored
 from storage.database import Database
+from storage.forget import is_used
 from storage.tables import PictureRow, RequestRow
 
 AGE = timedelta(days=1)
@@ -24,13 +25,20 @@ def sweep(database: Database, blobs: Blobs) -> int:
     return sum(1 for stored in orphans(database, blobs) if _delete(blobs, stored))
 
 
+def discard(database: Database, blobs: Blobs, brought: Sequence[Stored]) -> None:
+    """Delete pixels that were stored for a row, if it was not written after all: unless another
+    row refers to them."""
+    if not brought:
+        return
+    with database.read() as session:
+        unused = [stored for stored in brought if not is_used(session, stored.sha256)]
+    for stored in unused:
+        _delete(blobs, stored)
+
+
 def _delete(blobs: Blobs, stored: Stored) -> bool:
     """Unless the same pixels were stored again since we looked."""
-    try:
-        changed_at = blobs.changed_at(stored.sha256, kept_apart=stored.kept_apart)
-    except FileNotFoundError:
-        return False
-    if changed_at != stored.changed_at:
+    if blobs.find(stored.sha256, kept_apart=stored.kept_apart) != stored:
         return False
     blobs.delete_from(stored.sha256, kept_apart=stored.kept_apart)
     return True
@@ -54,11 +62,8 @@ def _is_orphan(blobs: Blobs, stored: Stored, wanted: set[Place]) -> bool:
         return False
     if (stored.sha256, not stored.kept_apart) not in wanted:
         return True
-    try:  # The row has moved already; its pixels may be about to.
-        blobs.changed_at(stored.sha256, kept_apart=not stored.kept_apart)
-    except FileNotFoundError:
-        return False
-    return True
+    # Otherwise the row has moved already, and its pixels may be about to.
+    return blobs.find(stored.sha256, kept_apart=not stored.kept_apart) is not None
 
 
 def _wanted(session: Session, hashes: set[str]) -> set[Place]:

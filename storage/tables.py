@@ -193,7 +193,7 @@ class JobRow(Base):
     claimed_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
     allowed: Mapped[bool] = mapped_column(default=False, server_default=false())
-    """A moderator let prompt and reference pass that a check had held."""
+    """A moderator let a reference pass that a checker had held."""
 
     __table_args__ = (
         Index(

@@ -38,6 +38,8 @@ SLOWEST = (
     "tests/hostile/test_secrets.py",
     "tests/line/test_servers.py",
     "tests/line/test_upgrade.py",
+    "tests/upgrade/test_rows.py",
+    "tests/upgrade/test_side_by_side.py",
     "tests/chaos/test_kills.py",
     "tests/chaos/test_discord.py",
     "tests/bot/slack/test_show.py",

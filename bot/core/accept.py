@@ -35,6 +35,12 @@ class Checked:
     def refused(self) -> bool:
         return any(v.decision in (Decision.HOLD, Decision.BLOCK) for v in self.verdicts)
 
+    @property
+    def blocked(self) -> bool:
+        """For good. What is held is drawn once it is allowed, so it needs its reference, and room
+        in its person's day, like any other."""
+        return any(v.decision is Decision.BLOCK for v in self.verdicts)
+
 
 def check(request: ImageRequest, rules: TextRules, place: Place) -> Checked:
     """Judge both prompts; labels are what they name without being refused for it. The negative
@@ -68,11 +74,8 @@ def accept(
     now: datetime,
 ) -> UUID | Complaint:
     """Write it down, or say why not. The caller holds the requester's lock."""
-    rules = places.rules(session, raw.place.platform, raw.place.workspace_id)
-    person = standing.of(session, raw.requester, raw.place.workspace_id, now)
-    complaint = _place_allows(rules, person, raw.place)
-    if complaint is None and not checked.refused:
-        complaint = _quota_allows(settings, rules, person, request)
+    count = 0 if checked.blocked else request.count
+    complaint = standing_allows(session, settings, raw, count, now)
     if complaint is not None:
         return complaint
     job_id = jobs.record(
@@ -90,6 +93,19 @@ def accept(
     return job_id
 
 
+def standing_allows(
+    session: Session, settings: Settings, raw: RawCommand, count: int, now: datetime
+) -> Complaint | None:
+    """Why this person may not ask for `count` pictures there now. For none, as of a prompt that
+    is refused, there is room whatever the quota is."""
+    rules = places.rules(session, raw.place.platform, raw.place.workspace_id)
+    person = standing.of(session, raw.requester, raw.place.workspace_id, now)
+    complaint = _place_allows(rules, person, raw.place)
+    if complaint is None and count:
+        complaint = _quota_allows(settings, rules, person, count)
+    return complaint
+
+
 def _place_allows(rules: places.WorkspaceRules, person: Standing, place: Place) -> Complaint | None:
     if person.banned:
         return Complaint(text="A moderator has barred you from asking for pictures here.")
@@ -104,15 +120,15 @@ def _place_allows(rules: places.WorkspaceRules, person: Standing, place: Place) 
 
 
 def _quota_allows(
-    settings: Settings, rules: places.WorkspaceRules, person: Standing, request: ImageRequest
+    settings: Settings, rules: places.WorkspaceRules, person: Standing, count: int
 ) -> Complaint | None:
     quota = settings.daily_pictures if rules.daily_pictures is None else rules.daily_pictures
-    if person.today + request.count > quota:
+    if person.today + count > quota:
         return Complaint(
             text="That would be {wanted} pictures today, and your limit is {quota}. You have "
             "{left} left; the count starts again at midnight UTC.",
             values={
-                "wanted": person.today + request.count,
+                "wanted": person.today + count,
                 "quota": quota,
                 "left": max(0, quota - person.today),
             },

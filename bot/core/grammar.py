@@ -5,14 +5,12 @@ from collections.abc import Callable, Mapping
 
 from bot.core import values
 from bot.core.values import Wrong
-from bot.core.written import Written, clean, read, terms
+from bot.core.written import MAX_PROMPT_CHARACTERS as MAX_PROMPT_CHARACTERS
+from bot.core.written import MAX_TEXT_CHARACTERS, Written, clean, read, terms, too_long
 from bot.i18n import mark
 from storage.catalog import Catalog
 from storage.domain import Complaint, ImageRequest, Linked, RawCommand, ReferenceUse, Source
 
-MAX_TEXT_CHARACTERS = 10_000
-"""More than any platform lets people type: Discord's options hold 6,000 (LIMITS.md)."""
-MAX_PROMPT_CHARACTERS = 2000
 MAX_SEED = 2**32 - 1
 MAX_COUNT = 4
 RESTYLE_STRENGTH = 0.6
@@ -40,8 +38,6 @@ def parse(
 
     `default_model` is a name of the catalog. Raises nothing, whatever was typed.
     """
-    if len(raw.text) > MAX_TEXT_CHARACTERS:
-        return _too_long()
     written = read(raw.text)
     if isinstance(written, Complaint):
         return written
@@ -77,6 +73,8 @@ def _request(
     default_model: str,
     random_seed: Callable[[], int],
 ) -> ImageRequest:
+    if any(len(str(value)) > MAX_TEXT_CHARACTERS for value in raw.options.values()):
+        raise Wrong(too_long())
     options: dict[str, str] = written.options | {
         name: clean(str(value)) for name, value in raw.options.items() if str(value).strip()
     }
@@ -84,7 +82,7 @@ def _request(
     if not written.prompt:
         raise Wrong(Complaint(text="Say what I should draw, for example: a red fox in the snow."))
     if max(len(written.prompt), len(negative)) > MAX_PROMPT_CHARACTERS:
-        raise Wrong(_too_long())
+        raise Wrong(too_long())
     model = values.known(options.get("model"), catalog.models, UNKNOWN_MODEL) or default_model
     entry = catalog.models[model]
     width, height = values.size(options.get("aspect"), entry)
@@ -114,8 +112,6 @@ def _request(
 
 def _negative(written: list[str], option: str) -> str:
     """All that is to be left out, each term once, in the order in which it was said."""
-    if len(option) > MAX_TEXT_CHARACTERS:
-        raise Wrong(_too_long())
     said: dict[str, str] = {}
     for text in (option, *written):
         for term in terms(text):
@@ -147,13 +143,6 @@ def _reference(
     use = values.use(options.get("use"), masked=raw.mask is not None)
     default = EDIT_STRENGTH if use is ReferenceUse.EDIT else RESTYLE_STRENGTH
     return given[0], use, values.strength(options.get("strength"), default)
-
-
-def _too_long() -> Complaint:
-    return Complaint(
-        text="That is too long: prompt and negative prompt may have {limit} characters each.",
-        values={"limit": MAX_PROMPT_CHARACTERS},
-    )
 
 
 def _quoted(name: str) -> str:

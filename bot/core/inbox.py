@@ -14,6 +14,7 @@ from typing import Protocol, TypeVar
 
 import aiohttp
 import structlog
+from cryptography.fernet import Fernet
 from obstore.exceptions import BaseError as StoreError
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
@@ -70,12 +71,11 @@ class Inbox:
         platform: Platform,
         adapter: Adapter,
         *,
-        key: str | None,
+        fernet: Fernet | None,
         lease_seconds: float,
     ) -> None:
-        """Raises ValueError if `key` is no Fernet key."""
         self._database, self._platform, self._adapter = database, platform, adapter
-        self._envelope = Envelope(key)
+        self._envelope = Envelope(fernet)
         self._lease = timedelta(seconds=lease_seconds)
         self._owner = f"{socket.gethostname()}:{os.getpid()}:{id(self)}"
         # A thread of its own: those that all share may be waiting for a database that is slow.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 from uuid import UUID
 
@@ -17,8 +17,8 @@ from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_ex
 from bot.core import accept
 from bot.core.grammar import parse
 from bot.core.textcheck import TextRules
-from bot.references import Fetcher, Reader, gather, no_reader
-from storage import doorbell, inbox, jobs, places
+from bot.references import Fetcher, Reader, Turns, gather, no_reader
+from storage import doorbell, inbox, jobs, places, sweep
 from storage.blobs import Blobs
 from storage.catalog import Catalog
 from storage.database import Database
@@ -47,6 +47,7 @@ class Line:
     blobs: Blobs
     text_rules: TextRules
     fetcher: Fetcher
+    turns: Turns = field(default_factory=Turns)
     doorbell: Celery
     seed: Callable[[], int] = random_seed
 
@@ -87,21 +88,33 @@ class Line:
         address: Mapping[str, str],
         read: Reader,
     ) -> UUID | Complaint:
-        if not checked.refused:
-            gathered = await gather(
-                request, read=read, fetcher=self.fetcher, blobs=self.blobs, catalog=self.catalog
-            )
-            if isinstance(gathered, Complaint):
-                return gathered
-            request = gathered
-
-        def accept_and_ring() -> UUID | Complaint:
+        def accept_and_ring(request: ImageRequest) -> UUID | Complaint:
             taken = self._accept(request, raw, address, checked)
             if isinstance(taken, UUID) and not checked.refused:
                 self.ring(request.model, taken)
             return taken
 
-        return await asyncio.to_thread(accept_and_ring)
+        if checked.blocked or request.source is None:
+            return await asyncio.to_thread(accept_and_ring, request)
+        async with self.turns.of(raw.requester.account):
+            answer = await self.read(lambda session: self._answer(session, raw, request.count))
+            if answer is not None:
+                return answer
+            gathered = await gather(
+                request, read=read, fetcher=self.fetcher, blobs=self.blobs, catalog=self.catalog
+            )
+            if isinstance(gathered, Complaint):
+                return gathered
+            try:
+                return await asyncio.to_thread(accept_and_ring, gathered.request)
+            finally:
+                await asyncio.to_thread(sweep.discard, self.database, self.blobs, gathered.brought)
+
+    def _answer(self, session: Session, raw: RawCommand, count: int) -> UUID | Complaint | None:
+        """What can be said before a byte of a reference is read. None: it is worth reading."""
+        now = self.database.clock()
+        known = jobs.known(session, raw.event, raw.press, now)
+        return known or accept.standing_allows(session, self.settings, raw, count, now)
 
     @retry(
         retry=retry_if_exception_type(DatabaseError),

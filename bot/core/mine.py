@@ -6,10 +6,10 @@ from datetime import datetime
 
 from sqlalchemy.orm import Session
 
-from bot.core.present import queue_view
+from bot.core.present import WORKER_LOST, queue_view
 from bot.i18n import format_duration, say
 from storage import deliveries, log, places, standing, usage
-from storage.domain import Account, JobState
+from storage.domain import Account, JobState, ReviewKind
 from storage.log import LogEntry
 from storage.settings import Settings
 
@@ -23,29 +23,42 @@ class QueuedRequest:
     entry: LogEntry
     state: str
     """How it stands, in words."""
+    held: bool = False
+    """A moderator has to look before it goes on."""
 
     @property
     def stranded(self) -> bool:
         """Finished and private, but it could not be sent."""
-        return self.entry.state.finished
+        return self.entry.state.finished and not self.held
 
 
 def queue(
     session: Session, account: Account, locale: str, now: datetime
 ) -> Sequence[QueuedRequest]:
-    """What waits and runs, oldest first; then results that could not be sent."""
+    """What waits and runs, oldest first; then results that could not be sent, then what waits for
+    a moderator."""
     open_entries = log.page(session, user=account, unfinished=True, limit=LISTED)
     jobs = deliveries.stranded(session, account, LISTED - len(open_entries))
     stranded = [entry for job in jobs if (entry := log.entry(session, job))]
-    return [
+    found = [
         QueuedRequest(entry=entry, state=_state(session, entry, locale, now))
         for entry in [*reversed(open_entries), *stranded]
     ]
+    held = log.page(session, user=account, reviews=[ReviewKind.HOLD], limit=LISTED)
+    state = say(locale, "A moderator has to look first")
+    found += [
+        QueuedRequest(entry=entry, state=state, held=True)
+        for entry in held
+        if entry.job_id not in jobs and not entry.message_removed
+    ]
+    return found[:LISTED]
 
 
 def _state(session: Session, entry: LogEntry, locale: str, now: datetime) -> str:
     if entry.state.finished:
         return say(locale, "Finished, but I could not send it to you.")
+    if entry.lost(now):
+        return say(locale, WORKER_LOST)
     if entry.state is JobState.RUNNING:
         return say(locale, "Being drawn.")
     view = queue_view(session, entry, now)

@@ -16,6 +16,7 @@ from storage.domain import (
     JobState,
     Subject,
     Tone,
+    worst,
 )
 from storage.domain.job import FailureReason, Phase
 from storage.log import LogEntry, LoggedPicture
@@ -36,7 +37,8 @@ class QueueView:
 
 
 def queue_view(session: Session, entry: LogEntry, now: datetime) -> QueueView:
-    position, model = queue.position(session, entry.job_id), entry.request.model
+    first, model = entry.state is JobState.RUNNING, entry.request.model  # Its worker was lost.
+    position = 1 if first else queue.position(session, entry.job_id)
     serving = served_models(session, now)[model]
     mean = usage.mean_device_seconds(session, model)
     estimate = mean * position / serving if mean is not None and serving else None
@@ -56,7 +58,8 @@ def is_silent(served: bool, created_at: datetime, now: datetime) -> bool:
 
 
 def present(entry: LogEntry, view: QueueView | None, hint: str = "") -> Card:
-    """The card of one request, as it stands. `hint` is added under a result."""
+    """The card of one request, as it stands. `view` is that of one which waits, also for a worker
+    in place of one that was lost; `hint` is added under a result."""
     return replace(_present(entry, view, hint), locale=entry.locale)
 
 
@@ -67,7 +70,7 @@ def _present(entry: LogEntry, view: QueueView | None, hint: str) -> Card:
         case JobState.WAITING:
             return _waiting(entry, view)
         case JobState.RUNNING:
-            return _running(entry)
+            return _running(entry) if view is None else _waiting(entry, view)
         case JobState.MADE:
             return _made(entry, hint)
         case JobState.REFUSED:
@@ -97,14 +100,20 @@ BUTTON_LABELS = {
 }
 
 
+WORKER_LOST = mark(
+    "The worker that was drawing this stopped. Your request waits for another one, first in line."
+)
+
+
 def _waiting(entry: LogEntry, view: QueueView | None) -> Card:
     locale, lines = entry.locale, []
     if view is not None:
-        lines.append(
-            say(locale, "You are next.")
-            if view.position == 1
-            else say(locale, "Number {position} in the queue.", position=view.position)
-        )
+        if entry.state is JobState.RUNNING:
+            lines.append(say(locale, WORKER_LOST))
+        elif view.position == 1:
+            lines.append(say(locale, "You are next."))
+        else:
+            lines.append(say(locale, "Number {position} in the queue.", position=view.position))
         if not view.worker_alive:
             lines.append(
                 say(
@@ -150,6 +159,7 @@ def _running(entry: LogEntry) -> Card:
 def _made(entry: LogEntry, hint: str) -> Card:
     locale = entry.locale
     visible = [p for p in entry.pictures if p.decision in (Decision.ALLOW, Decision.BLUR)]
+    held = any(p.decision is Decision.HOLD for p in entry.pictures)
     notes = _missing_notes(entry, len(visible))
     buttons = [_button(entry, "again")]
     for picture in visible:
@@ -161,7 +171,7 @@ def _made(entry: LogEntry, hint: str) -> Card:
         job_id=entry.job_id,
         tone=Tone.DONE if visible else Tone.REFUSED,
         # A prompt whose pictures were all refused is not repeated for everybody to read.
-        title=shorten(entry.request.prompt, 240) if visible else say(locale, "Not drawn"),
+        title=shorten(entry.request.prompt, 240) if visible else _unseen(entry, held),
         text="\n".join([*notes, *([hint] if hint else [])]),
         footer=say(
             locale, "{model} · seed {seed}", model=entry.request.model, seed=entry.request.seed
@@ -171,10 +181,19 @@ def _made(entry: LogEntry, hint: str) -> Card:
     )
 
 
+def _unseen(entry: LogEntry, held: bool) -> str:
+    """The title of what is not shown."""
+    if held:
+        return say(entry.locale, "A moderator has to look first")
+    return say(entry.locale, "Not drawn")
+
+
 def _missing_notes(entry: LogEntry, visible: int) -> list[str]:
     locale, total = entry.locale, len(entry.pictures)
     held = sum(p.decision is Decision.HOLD for p in entry.pictures)
     blocked = sum(p.decision is Decision.BLOCK for p in entry.pictures)
+    kept = sum(_is_kept_refused(entry, p) for p in entry.pictures)
+    blocked -= kept
     notes = []
     if held and total == 1:
         notes.append(say(locale, "The picture waits for a moderator to look at it."))
@@ -200,17 +219,32 @@ def _missing_notes(entry: LogEntry, visible: int) -> list[str]:
                 total=total,
             )
         )
-    if not visible:
-        notes.append(_appeal(locale))
+    if kept and total == 1:
+        notes.append(say(locale, STAYS_REFUSED))
+    elif kept:
+        notes.append(
+            say_n(
+                locale,
+                "{n} of {total} pictures was looked at by a moderator and stays refused.",
+                "{n} of {total} pictures were looked at by a moderator and stay refused.",
+                kept,
+                total=total,
+            )
+        )
+    if not visible and not held and not kept:
+        notes.append(say(locale, CHANGE_IT))
     return notes
 
 
-def _appeal(locale: str) -> str:
-    return say(
-        locale,
-        "If you think that this is a mistake, ask a moderator to look at it; "
-        "the request is in the log.",
-    )
+def _is_kept_refused(entry: LogEntry, picture: LoggedPicture) -> bool:
+    """Held by the checkers, and by a moderator refused."""
+    said = [v for index, v in entry.verdicts if index == picture.index]
+    held = bool(said) and worst(said).decision is Decision.HOLD
+    return held and picture.decision is Decision.BLOCK
+
+
+STAYS_REFUSED = mark("A moderator has looked at it, and it stays refused.")
+CHANGE_IT = mark("Change the request and try again. Moderators can read in the log what was asked.")
 
 
 def _card_picture(entry: LogEntry, picture: LoggedPicture) -> CardPicture:
@@ -238,13 +272,23 @@ REFUSALS = {
 
 
 def _refused(entry: LogEntry) -> Card:
+    """By what was judged last: the reference, where the prompt had passed or was allowed."""
     locale = entry.locale
-    grave = [v for _, v in entry.verdicts if v.decision in (Decision.HOLD, Decision.BLOCK)]
-    subject = grave[0].subject if grave else Subject.PROMPT
-    text = say(locale, REFUSALS[subject])
-    if any(v.decision is Decision.HOLD for v in grave):
-        text = say(locale, "The safety check could not decide, so a moderator will look at it.")
-    return _end(entry, Tone.REFUSED, say(locale, "Not drawn"), f"{text}\n{_appeal(locale)}")
+    verdicts = [verdict for _, verdict in entry.verdicts]
+    if verdicts and verdicts[-1].subject is Subject.REFERENCE:
+        verdicts = verdicts[-1:]
+    decisive = worst(verdicts) if verdicts else None
+    undecided = decisive is not None and decisive.decision is Decision.HOLD
+    if undecided:
+        text = say(locale, "The safety check could not decide.")
+        if entry.held:
+            text = say(locale, "The safety check could not decide, so a moderator will look at it.")
+        elif entry.judged == "refuse":
+            text = say(locale, STAYS_REFUSED)
+    else:
+        subject = decisive.subject if decisive else Subject.PROMPT
+        text = f"{say(locale, REFUSALS[subject])}\n{say(locale, CHANGE_IT)}"
+    return _end(entry, Tone.REFUSED, _unseen(entry, undecided and entry.held), text)
 
 
 FAILURES = {

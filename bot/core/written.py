@@ -7,10 +7,16 @@ import re
 import unicodedata
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from itertools import islice
 
 from bot.i18n import mark
 from storage.domain import Complaint
 
+MAX_TEXT_CHARACTERS = 10_000
+"""More than any platform lets people type: Discord's options hold 6,000 (LIMITS.md)."""
+MAX_PROMPT_CHARACTERS = 2000
+MAX_FLAGS = 50
+"""Each dash before a name is compared with every flag there is; nobody means so many."""
 MAX_ROUNDS = 8
 """Taking one construct out may reveal another; nobody who means well nests them this deep."""
 
@@ -86,7 +92,10 @@ def clean(text: str) -> str:
 
 
 def read(text: str) -> Written | Complaint:
-    """Take a text apart. Reading what is left over (`prompt`) again finds nothing more."""
+    """Take a text apart. Reading what is left over (`prompt`) again finds nothing more. Takes time
+    in proportion to the text, which may be read while others wait."""
+    if len(text) > MAX_TEXT_CHARACTERS:
+        return too_long()
     written = Written(prompt=clean(text))
     for _ in range(MAX_ROUNDS):
         before = written.prompt
@@ -98,10 +107,7 @@ def read(text: str) -> Written | Complaint:
         written.prompt = re.sub(r" ?,(?: ?,)+", ",", " ".join(written.prompt.split())).strip(" ,")
         if written.prompt == before:
             return written
-    return Complaint(
-        text="I can't tell prompt and flags apart there. Write the prompt first and the flags "
-        "after it, for example: a red fox --no text --seed 7."
-    )
+    return _confusing()
 
 
 def terms(text: str) -> list[str]:
@@ -135,7 +141,10 @@ def _take_links(written: Written) -> Complaint | None:
 def _take_flags(written: Written) -> Complaint | None:
     """Flags with their values; unknown ones are named with the nearest that is known."""
     text, kept, end = written.prompt, "", 0
-    flags = [match for match in _FLAG.finditer(text) if _is_flag(match)]
+    dashed = list(islice(_FLAG.finditer(text), MAX_FLAGS + 1))
+    if len(dashed) > MAX_FLAGS:
+        return _confusing()
+    flags = [match for match in dashed if _is_flag(match)]
     limits = [match.start() for match in flags[1:]] + [len(text)]
     for match, limit in zip(flags, limits, strict=False):
         flag = "--" + match["name"].lower()
@@ -186,16 +195,16 @@ def _take_groups(text: str) -> tuple[str, list[str]]:
     `(-_-)` and the like hold no word, and stay.
     """
     closing = _brackets(text)
-    kept, groups, end = "", [], 0
+    kept, groups, end, seen = "", [], 0, 0
     for match in _GROUP.finditer(text):
         close = closing.get(match.start(), -1)
-        if match.start() < end or close < 0:
+        if match.start() < seen or close < 0:
             continue
-        inside = text[match.start() + 1 : close]
+        inside, seen = text[match.start() + 1 : close], close + 1
         if any(c.isalnum() for c in inside):
             kept += text[end : match.start()] + " "
             groups.append(inside)
-            end = close + 1
+            end = seen
     return kept + text[end:], groups
 
 
@@ -212,6 +221,20 @@ def _brackets(text: str) -> dict[int, int]:
         elif character == ")" and opened:
             pairs[opened.pop()] = at
     return pairs
+
+
+def too_long() -> Complaint:
+    return Complaint(
+        text="That is too long: prompt and negative prompt may have {limit} characters each.",
+        values={"limit": MAX_PROMPT_CHARACTERS},
+    )
+
+
+def _confusing() -> Complaint:
+    return Complaint(
+        text="I can't tell prompt and flags apart there. Write the prompt first and the flags "
+        "after it, for example: a red fox --no text --seed 7."
+    )
 
 
 UNKNOWN_FLAG = (

@@ -17,7 +17,7 @@ from bot.core.line import Line
 from bot.discord import acts, commands, manage, modals, personal
 from bot.discord.acts import Acts
 from bot.discord.buttons import CardButton, PictureSelect
-from bot.discord.intake import apologise
+from bot.discord.intake import apologise, from_cdn
 from bot.i18n import say
 from storage.domain import Platform
 from storage.settings import Settings
@@ -71,14 +71,15 @@ class Easel(discord.Client):
             member_cache_flags=discord.MemberCacheFlags.none(),
             max_messages=None,
         )
+        # discord.py would read whatever comes, whole.
+        self.http.get_from_cdn = from_cdn  # type: ignore[method-assign]
         self.line = line
         settings = line.settings
-        key = settings.slack_encryption_key
         self.inbox = Inbox(
             line.database,
             Platform.DISCORD,
             Acts(self, {**acts.ACTS, **personal.ACTS, **manage.ACTS}),
-            key=key.get_secret_value() if key else None,
+            fernet=settings.fernet(),
             lease_seconds=settings.lease_seconds,
         )
         self.brought = modals.Brought()

@@ -18,6 +18,7 @@ from bot.discord.reply import TOKEN_LIFE, sorry
 from bot.discord.words import words
 from bot.i18n import mark, pick_locale, say
 from bot.references import Reader
+from bot.references.fetch import download, unfetched
 from storage.domain import (
     Attached,
     Complaint,
@@ -143,6 +144,11 @@ def reader(client: Easel) -> Reader:
         return await client.http.get_from_cdn(file.address)
 
     return read
+
+
+async def from_cdn(url: str) -> bytes:
+    """At most 10 MiB of Discord's file. Raises Unavailable and what `download` does."""
+    return await download(url, otherwise=unfetched)
 
 
 def missing_permissions(interaction: Interaction, *, private: bool) -> Complaint | None:

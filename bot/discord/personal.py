@@ -53,7 +53,7 @@ async def _queue(client: Easel, person: Requester) -> dict[str, Any]:
         if request.stranded:
             label = say(locale, "Show {number}", number=number)
             view.add_item(CardButton("fetch", entry.job_id, label=label))
-        elif not entry.cancel_requested:
+        elif not (request.held or entry.cancel_requested):
             label = say(locale, "Cancel {number}", number=number)
             view.add_item(CardButton("drop", entry.job_id, label=label))
     empty = say(locale, "Nothing of yours is waiting.")

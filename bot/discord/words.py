@@ -5,7 +5,7 @@ import re
 from bot.i18n import say
 from storage.domain import Complaint
 
-_SYNTAX = re.compile(r"[\\*_~|`\[\]<>]|^(?=\s*(?:#{1,3}|-#|[-+]|\d+\.)\s)", re.MULTILINE)
+_SYNTAX = re.compile(r"[\\*_~|`\[\]<>]|^(?=[^\S\n]*(?:#{1,3}|-#|[-+]|\d+\.)\s)", re.MULTILINE)
 _NO_BREAK = "\u2060"
 
 

@@ -4,15 +4,25 @@ A reference that cannot be had is a Complaint, never a silent picture from text 
 """
 
 import asyncio
+import hashlib
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import structlog
 
-from bot.references.decode import Decoded, Unreadable, decode, decode_mask
-from bot.references.fetch import MAX_BYTES, Fetcher, Unavailable, too_large
-from storage.blobs import Blobs
+from bot.references.decode import Decoded, Unreadable, decode, decode_mask, pixels
+from bot.references.fetch import (
+    MAX_BYTES,
+    TIMEOUT_SECONDS,
+    Fetcher,
+    Unavailable,
+    too_large,
+    unfetched,
+)
+from bot.references.turns import Turns
+from storage.blobs import Blobs, Stored
 from storage.catalog import Catalog
 from storage.domain import (
     Attached,
@@ -24,13 +34,17 @@ from storage.domain import (
     Source,
 )
 
-__all__ = ["Fetcher", "Reader", "Unavailable", "gather", "no_reader"]
+__all__ = ["Fetcher", "Gathered", "Reader", "Turns", "Unavailable", "gather", "no_reader"]
 
+T = TypeVar("T")
 _log = structlog.get_logger()
 
-# The largest picture takes some 400 MB for a second, so one at a time; and in a thread of its own,
-# so that what waits for it keeps none from the database.
-_DECODER = ThreadPoolExecutor(max_workers=1, thread_name_prefix="decode")
+SMALL_PIXELS = 4_200_000
+
+# The largest picture takes some 400 MB for a second, so one at a time, and small ones do not wait
+# for it; in threads of their own, so that what waits for them keeps none from the database.
+_LARGE = ThreadPoolExecutor(max_workers=1, thread_name_prefix="decode-large")
+_SMALL = ThreadPoolExecutor(max_workers=1, thread_name_prefix="decode-small")
 
 
 Reader = Callable[[Attached], Awaitable[bytes]]
@@ -40,13 +54,16 @@ its own client raises."""
 
 async def no_reader(file: Attached) -> bytes:
     """For who brings no files."""
-    raise _unfetched()
+    raise unfetched()
 
 
-def _unfetched() -> Unavailable:
-    return Unavailable(
-        Complaint(text="I couldn't fetch your attachment. Send it once more, please.")
-    )
+@dataclass(frozen=True, kw_only=True)
+class Gathered:
+    """A request whose reference has been had."""
+
+    request: ImageRequest
+    brought: tuple[Stored, ...] = ()
+    """Pixels that were not in the store before: to be deleted if no row comes to refer to them."""
 
 
 async def gather(
@@ -56,7 +73,7 @@ async def gather(
     fetcher: Fetcher,
     blobs: Blobs,
     catalog: Catalog,
-) -> ImageRequest | Complaint:
+) -> Gathered | Complaint:
     """Turn `source` and `mask_source` into `reference`, or say why that cannot be. The picture
     takes the reference's shape, unless the person chose one.
 
@@ -64,25 +81,28 @@ async def gather(
     the blob store raises when it fails to write is.
     """
     if request.source is None:
-        return request
+        return Gathered(request=request)
     try:
-        data = await _read(request.source, read, fetcher, blobs)
+        picture = await _decoded(decode, await _read(request.source, read, fetcher, blobs))
         mask = None
         if request.mask_source:
-            mask = await _read(request.mask_source, read, fetcher, blobs)
-        loop = asyncio.get_running_loop()
-        picture, mask_png = await loop.run_in_executor(_DECODER, _decode, request.use, data, mask)
+            data = await _read(request.mask_source, read, fetcher, blobs)
+            shape = picture.width, picture.height
+            mask = await _decoded(lambda data: decode_mask(data, *shape), data)
+        elif request.use is ReferenceUse.EDIT:
+            mask = _transparent_part(picture)
     except (Unavailable, Unreadable) as error:
         return error.complaint
-    reference = await asyncio.to_thread(_keep, request, picture, mask_png, blobs)
+    reference, brought = await asyncio.to_thread(_keep, request, picture, mask, blobs)
     width, height = request.width, request.height
     if not request.own_size:
         width, height = catalog.models[request.model].size(
             within_limits((picture.width, picture.height))
         )
-    return replace(
+    request = replace(
         request, reference=reference, use=reference.use, width=width, height=height, own_size=True
     )
+    return Gathered(request=request, brought=brought)
 
 
 def within_limits(shape: tuple[int, int]) -> tuple[int, int]:
@@ -109,40 +129,48 @@ async def _read_attached(source: Attached, read: Reader) -> bytes:
     if source.size_bytes > MAX_BYTES:
         raise Unavailable(too_large())
     try:
-        return await read(source)
+        # Others wait for their turn meanwhile, whatever patience an adapter's client has.
+        async with asyncio.timeout(2 * TIMEOUT_SECONDS):
+            return await read(source)
     except Unavailable:
         raise
     except Exception as error:
         # The adapter's own client raises what it likes; the request ends here all the same.
         _log.warning("attachment.unreadable", error=type(error).__name__)
-        raise _unfetched() from None
+        raise unfetched() from None
 
 
-def _decode(
-    use: ReferenceUse | None, data: bytes, mask: bytes | None
-) -> tuple[Decoded, bytes | None]:
-    """The picture, and the mask that the request needs. Blocking."""
-    picture = decode(data)
-    mask_png = decode_mask(mask, picture.width, picture.height) if mask is not None else None
-    if mask_png is None and use is ReferenceUse.EDIT:
-        mask_png = picture.transparent_png
-        if mask_png is None:
-            raise Unreadable(
-                Complaint(
-                    text="To edit, I must know where. Attach a mask (white is repainted, black "
-                    "stays), or erase that part of the picture and save it as PNG."
-                )
+async def _decoded(decode: Callable[[bytes], T], data: bytes) -> T:
+    """Raises Unreadable."""
+    loop = asyncio.get_running_loop()
+    large = await loop.run_in_executor(_SMALL, pixels, data) > SMALL_PIXELS
+    return await loop.run_in_executor(_LARGE if large else _SMALL, decode, data)
+
+
+def _transparent_part(picture: Decoded) -> bytes:
+    if picture.transparent_png is None:
+        raise Unreadable(
+            Complaint(
+                text="To edit, I must know where. Attach a mask (white is repainted, black "
+                "stays), or erase that part of the picture and save it as PNG."
             )
-    return picture, mask_png
+        )
+    return picture.transparent_png
 
 
 def _keep(
-    request: ImageRequest, picture: Decoded, mask_png: bytes | None, blobs: Blobs
-) -> Reference:
-    """Store what is to be kept. Blocking."""
-    return Reference(
-        sha256=blobs.put(picture.png),
-        use=ReferenceUse.RESTYLE if mask_png is None else ReferenceUse.EDIT,
+    request: ImageRequest, picture: Decoded, mask: bytes | None, blobs: Blobs
+) -> tuple[Reference, tuple[Stored, ...]]:
+    """Store what is to be kept; also what of it was not there before. Blocking."""
+    files = [picture.png] if mask is None else [picture.png, mask]
+    before = [blobs.find(hashlib.sha256(png).hexdigest()) for png in files]
+    hashes = [blobs.put(png) for png in files]
+    reference = Reference(
+        sha256=hashes[0],
+        use=ReferenceUse.RESTYLE if mask is None else ReferenceUse.EDIT,
         strength=request.strength,
-        mask_sha256=blobs.put(mask_png) if mask_png is not None else None,
+        mask_sha256=None if mask is None else hashes[1],
     )
+    after = [blobs.find(sha256) for sha256 in hashes]
+    new = [now for now, then in zip(after, before, strict=True) if now and not then]
+    return reference, tuple(new)

@@ -5,6 +5,7 @@ import io
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from PIL import Image, ImageOps
 
@@ -23,6 +24,7 @@ MAX_SCANS = 100
 MASK_THRESHOLD = 128
 """From this grey value on a mask is white."""
 
+T = TypeVar("T")
 _FORMATS = ("PNG", "JPEG", "WEBP")
 
 
@@ -46,12 +48,17 @@ class Decoded:
     """Mode L, of the same size: white where the picture was transparent. None if nowhere."""
 
 
+def pixels(data: bytes) -> int:
+    """How many pixels the file says that it has. Raises Unreadable."""
+    return _opened(data, lambda image: image.width * image.height)
+
+
 def decode(data: bytes) -> Decoded:
     """Decode a reference: PNG, JPEG or WebP, one frame, at most 10 MiB and 16.8 megapixels.
 
     Raises Unreadable.
     """
-    image = _open(data)
+    image = _opened(data, _pixels)
     alpha = image.getchannel("A").point(_white_if_clear) if "A" in image.getbands() else None
     if alpha is not None and alpha.getbbox() is None:
         alpha = None
@@ -69,7 +76,8 @@ def decode_mask(data: bytes, width: int, height: int) -> bytes:
 
     Raises Unreadable, also when there is no white in it.
     """
-    mask = _flat(_open(data)).convert("L").resize((width, height), Image.Resampling.BILINEAR)
+    mask = _flat(_opened(data, _pixels)).convert("L")
+    mask = mask.resize((width, height), Image.Resampling.BILINEAR)
     mask = mask.point(_white_if_light)
     if mask.getbbox() is None:
         raise Unreadable(
@@ -89,15 +97,15 @@ def _white_if_light(grey: int) -> int:
     return 255 if grey >= MASK_THRESHOLD else 0
 
 
-def _open(data: bytes) -> Image.Image:
-    """Upright, at most 2048 pixels a side, mode RGB or RGBA."""
+def _opened(data: bytes, look: Callable[[Image.Image], T]) -> T:
+    """What `look` finds in the picture. Raises Unreadable."""
     if len(data) > MAX_BYTES:
         raise Unreadable(too_large())
     if _is_crowded(data):
         raise _no_picture()
     try:
         with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
-            return _pixels(image)
+            return look(image)
     except Unreadable:
         raise
     # Pillow's own bounds, far above MAX_PIXELS.
@@ -144,8 +152,9 @@ def _jpeg_segment(data: bytes, at: int) -> int:
 
 
 def _pixels(image: Image.Image) -> Image.Image:
-    """Decode, after what the header says has been checked. Every copy of the largest picture is
-    67 MB, so none is made that can be done without."""
+    """Upright, at most 2048 pixels a side, mode RGB or RGBA. Decoded after what the header says
+    has been checked. Every copy of the largest picture is 67 MB, so none is made that can be done
+    without."""
     if image.width * image.height > MAX_PIXELS:
         raise _too_many_pixels()
     if max(image.size) > MAX_LENGTH_PX:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import structlog
@@ -37,34 +41,34 @@ class Easel(AsyncApp):
         """Raises ValueError when the settings lack what Slack needs."""
         self.line = line
         self.people, self.places = People(), Places()
-        key = settings.slack_encryption_key
         self.inbox = Inbox(
             line.database,
             Platform.SLACK,
             Acts(self, {**acts.ACTS, **manage.ACTS}),
-            key=key.get_secret_value() if key else None,
+            fernet=settings.fernet(),
             lease_seconds=settings.lease_seconds,
         )
         given: dict[str, Any] = {}
         installations = None
         if settings.slack_client_id:
-            installations = Installations(line, _secret(settings, "slack_encryption_key"))
+            installations = Installations(line, _secret(settings, "encryption_key"))
             given = {
                 "oauth_settings": _oauth(settings, installations),
                 "installation_store": installations,
                 "authorize": installations,
             }
         token = None if installations else _secret(settings, "slack_bot_token")
-        secret = settings.slack_signing_secret
-        super().__init__(
-            name="easel",
-            logger=QUIET,
-            client=web_client(settings, token, patient=True),
-            # Bolt wants one even where Socket Mode checks nothing with it.
-            signing_secret=secret.get_secret_value() if secret else "-",
-            user_facing_authorize_error_message=in_all_languages(NO_WORKSPACE),
-            **given,
-        )
+        self.speaks_http = installations is not None or settings.slack_app_token is None
+        """Whether Slack and browsers reach the app at `slack_address`."""
+        with _without_bolts_variables():
+            super().__init__(
+                name="easel",
+                logger=QUIET,
+                client=web_client(settings, token, patient=True),
+                signing_secret=self._signing_secret_of(settings),
+                user_facing_authorize_error_message=in_all_languages(NO_WORKSPACE),
+                **given,
+            )
         self.workspaces = Workspaces(settings, installations)
         self.error(_failed)
         self.middleware(tenants.note)
@@ -76,6 +80,13 @@ class Easel(AsyncApp):
         if installations:
             self.enable_token_revocation_listeners()
 
+    def _signing_secret_of(self, settings: Settings) -> str:
+        """Bolt wants one even where Socket Mode checks nothing with it: then one of the moment,
+        which nobody knows."""
+        if self.speaks_http:
+            return _secret(settings, "slack_signing_secret")
+        return secrets.token_hex(32)
+
 
 def create_app(settings: Settings, line: Line | None = None) -> Easel:
     """The app, not yet connected. `line` is made from the settings when it is not given. Raises
@@ -86,8 +97,29 @@ def create_app(settings: Settings, line: Line | None = None) -> Easel:
 def _secret(settings: Settings, name: str) -> str:
     secret = getattr(settings, name)
     if secret is None:
-        raise ValueError(f"EASEL_{name.upper()} is not set")
+        raise ValueError(f"EASEL_{name.upper()} is not set{_WHY.get(name, '')}")
     return str(secret.get_secret_value())
+
+
+_WHY = {
+    "slack_signing_secret": ": without it nothing is taken by HTTP, where Slack's events come in "
+    "and workspaces install the app. Set it, or EASEL_SLACK_APP_TOKEN and EASEL_SLACK_BOT_TOKEN "
+    "alone, for Socket Mode with one workspace.",
+}
+
+
+@contextmanager
+def _without_bolts_variables() -> Iterator[None]:
+    """Bolt takes what it is not given from variables of its own, which may be another app's: it
+    would install itself in workspaces with them."""
+    kept = {name: os.environ.pop(name) for name in _BOLTS if name in os.environ}
+    try:
+        yield
+    finally:
+        os.environ.update(kept)
+
+
+_BOLTS = ("SLACK_BOT_TOKEN", "SLACK_CLIENT_ID", "SLACK_CLIENT_SECRET", "SLACK_VERIFICATION_TOKEN")
 
 
 def _oauth(settings: Settings, installations: Installations) -> AsyncOAuthSettings:

@@ -13,7 +13,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.deliver import PictureReader, RetryLater
 from bot.references import Reader
-from bot.references.fetch import MAX_BYTES, TIMEOUT_SECONDS, Unavailable, too_large
+from bot.references.fetch import Unavailable, download
 from bot.slack.words import clip
 from bot.slack.workspaces import error_code
 from storage.domain import Attached, CardPicture, Complaint
@@ -95,21 +95,9 @@ async def _download(client: AsyncWebClient, url: str) -> bytes:
     hosts = SLACK_FILES if api.netloc in SLACK_APIS else (api.netloc,)
     if parts.scheme != api.scheme or parts.netloc not in hosts:
         raise _outside()
-    body = bytearray()
-    timeout = aiohttp.ClientTimeout(total=TIMEOUT_SECONDS)
     headers = {"Authorization": f"Bearer {client.token}"}
-    async with (
-        aiohttp.ClientSession(timeout=timeout, cookie_jar=aiohttp.DummyCookieJar()) as session,
-        session.get(url, headers=headers, allow_redirects=False) as response,
-    ):
-        if response.status != 200:
-            # Without the right to read it Slack redirects to its page for signing in.
-            raise _unseen()
-        async for chunk in response.content.iter_chunked(64 * 1024):
-            body += chunk
-            if len(body) > MAX_BYTES:
-                raise Unavailable(too_large())
-    return bytes(body)
+    # Without the right to read it Slack redirects to its page for signing in.
+    return await download(url, otherwise=_unseen, headers=headers)
 
 
 async def begin(client: AsyncWebClient, pictures: Sequence[CardPicture]) -> dict[str, str]:

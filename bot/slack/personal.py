@@ -38,7 +38,7 @@ async def queue_blocks(heard: Heard) -> list[Block]:
         block = section(f"{prompt}\n{request.state}")
         if request.stranded:
             block["accessory"] = button("fetch", str(entry.job_id), say(locale, "Show"))
-        elif not entry.cancel_requested:
+        elif not (request.held or entry.cancel_requested):
             block["accessory"] = button("drop", str(entry.job_id), say(locale, "Cancel"))
         blocks.append(block)
     if not requests:

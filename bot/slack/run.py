@@ -55,7 +55,8 @@ def _is_connected(socket: AsyncSocketModeHandler) -> bool:
 @asynccontextmanager
 async def connect(app: Easel, settings: Settings) -> AsyncIterator[AsyncSocketModeHandler | None]:
     """Inside the block Slack's events come in: by Socket Mode if there is an app-level token,
-    else by HTTP. With OAuth there is HTTP in any case, for who installs the app."""
+    else by HTTP. With OAuth there is HTTP in any case, for who installs the app. An app that
+    speaks HTTP has a signing secret, or could not be made."""
     async with AsyncExitStack() as stack:
         session = await stack.enter_async_context(
             aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=ANSWER_SECONDS))
@@ -71,7 +72,7 @@ async def connect(app: Easel, settings: Settings) -> AsyncIterator[AsyncSocketMo
             socket = AsyncSocketModeHandler(app, token, web_client=client)
             stack.push_async_callback(socket.close_async)
             await socket.connect_async()  # type: ignore[no-untyped-call]
-        if socket is None or app.oauth_flow is not None:
+        if app.speaks_http:
             runner = web.AppRunner(web_app(app), access_log=None)
             await runner.setup()
             stack.push_async_callback(runner.cleanup)
@@ -86,8 +87,10 @@ def web_app(app: Easel) -> web.Application:
         stamp = request.headers.get("X-Slack-Request-Timestamp", "")
         try:
             asked = await to_bolt_request(request)
-        except ValueError:
-            asked = None  # Not UTF-8.
+        except Exception:
+            # Bolt reads it before it looks at the signature, so anybody may have written it: no
+            # UTF-8, no object, or nested without end.
+            asked = None
         if asked is None or not _SECONDS.fullmatch(stamp):
             # Slack sends neither, and Bolt would stumble over it.
             return web.json_response({"error": "invalid request"}, status=401)

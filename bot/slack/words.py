@@ -2,13 +2,14 @@
 
 import re
 
+from bot.core.written import MAX_TEXT_CHARACTERS
 from bot.i18n import say
 from storage.domain import Complaint
 
 _NO_BREAK = "\u2060"
 _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 _SYNTAX = frozenset("*_~`@:")
-_MENTION = re.compile(r"<@[A-Z0-9]+(?:\|[^>]*)?>")
+_MENTION = re.compile(r"<@[A-Z0-9]+(?:\|[^<>]*)?>")
 _COMMAND = re.compile(r"(?<![\w/])/(?=(?:queue|usage|privacy|help)\b)")
 _LINK = re.compile(r"<(?:mailto:)?([^<>|!@#][^<>|]*)(?:\|[^<>]*)?>")
 
@@ -41,7 +42,10 @@ def clip(text: str, limit: int) -> str:
 
 def typed(text: str) -> str:
     """What somebody wrote, out of what Slack sends: mentions left out, links as they were typed,
-    the three entities undone (docs.slack.dev, "Retrieving messages")."""
+    the three entities undone (docs.slack.dev, "Retrieving messages"). What is too long to be read
+    anyhow stays as it is."""
+    if len(text) > MAX_TEXT_CHARACTERS:
+        return text
     text = _LINK.sub(r"\1", _MENTION.sub(" ", text))
     for character, entity in reversed(_ENTITIES.items()):
         text = text.replace(entity, character)

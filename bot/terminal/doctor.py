@@ -8,10 +8,11 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Collection
 from datetime import timedelta
+from pathlib import Path
+from shlex import quote
 from typing import Any
 from urllib.parse import urlsplit
 
-from cryptography.fernet import Fernet
 from pydantic import SecretStr
 from rich.console import Console
 from rich.text import Text
@@ -20,7 +21,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from bot.core.textcheck import TextRules
 from bot.slack.manifest import SCOPES
 from bot.terminal.start import said
-from storage import deliveries, doorbell, migrate, places, review, sweep
+from storage import deliveries, doorbell, labels, migrate, places, private, review, sweep
 from storage.blobs import Blobs, open_blobs
 from storage.catalog import Catalog, load_catalog
 from storage.database import Database, connect
@@ -56,11 +57,22 @@ def _try(check: Callable[[Settings], list[Finding]], settings: Settings) -> list
 
 def _folder(settings: Settings) -> list[Finding]:
     folder = settings.data_folder
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    private.make(folder)
     probe = folder / ".doctor"
     probe.write_bytes(b"")
     probe.unlink()
-    return [(True, f"Data folder {folder} can be written.")]
+    found: list[Finding] = [(True, f"Data folder {folder} can be written.")]
+    if private.open_to_others(folder):
+        words = f"The data folder is open to others on this machine: chmod 700 {quote(str(folder))}"
+        found.append((False, words))
+    return found
+
+
+def _env_file(_settings: Settings) -> list[Finding]:
+    file = Path(str(Settings.model_config["env_file"]))
+    if file.is_file() and private.open_to_others(file):
+        return [(False, f"Others on this machine may read the tokens in {file}: chmod 600 {file}")]
+    return []
 
 
 def _database(settings: Settings) -> list[Finding]:
@@ -69,11 +81,12 @@ def _database(settings: Settings) -> list[Finding]:
     found, wanted = migrate.current(database), migrate.newest()
     if found is None and database.is_sqlite:
         return [(None, "No database yet: the first command makes it.")]
+    if migrate.lacking(found):
+        words = f"its schema is {found}, this Easel needs {wanted}" if found else "it is empty"
+        return [(False, f"{kind} answers, but {words}: run `easel migrate`.")]
     if not migrate.is_known(found):
-        return [(False, f"{kind} answers; its schema {found} is newer: upgrade this Easel too.")]
-    if found != wanted:
-        words = f"{kind} answers, but its schema is {found or 'empty'}, not {wanted}"
-        return [(False, f"{words}: run `easel migrate`.")]
+        words = f"{kind} answers; its schema {found} is newer than {wanted}, which this Easel knows"
+        return [(None, f"{words}: it goes on, but upgrade it too."), *_workers(database)]
     return [(True, f"{kind} answers; schema {found}."), *_workers(database), *_bans(database)]
 
 
@@ -124,7 +137,7 @@ def _blobs(settings: Settings) -> list[Finding]:
 def _missing(settings: Settings, blobs: Blobs) -> list[Finding]:
     database = connect(settings)
     try:
-        if migrate.current(database) != migrate.newest():
+        if migrate.lacking(migrate.current(database)):
             return []
         count = sweep.missing(database, blobs)
     except SQLAlchemyError:
@@ -142,10 +155,16 @@ def _models(settings: Settings) -> list[Finding]:
     except (OSError, ValueError) as error:
         return [(False, f"The catalog cannot be read: {said(error)}")]
     names = ", ".join(catalog.models)
-    return [
-        (True, f"Models: {names}; the default is {settings.default_model}."),
-        (True, f"Safety checkers: {', '.join(settings.safety_checkers)}."),
-    ]
+    return [(True, f"Models: {names}; the default is {settings.default_model}.")]
+
+
+def _checkers(settings: Settings) -> list[Finding]:
+    try:
+        wrong = labels.deaf(settings, load_catalog(settings))
+    except (OSError, ValueError):
+        return []  # That the catalog cannot be read is a finding of its own.
+    found: list[Finding] = [(False, words) for words in wrong]
+    return found or [(True, f"Safety checkers: {', '.join(settings.safety_checkers)}.")]
 
 
 def _text_rules(settings: Settings) -> list[Finding]:
@@ -153,6 +172,15 @@ def _text_rules(settings: Settings) -> list[Finding]:
     return [
         (True, f"Prompts are checked for {', '.join(rules.decisions)} (rules {rules.version}).")
     ]
+
+
+def _key(settings: Settings) -> list[Finding]:
+    try:
+        if settings.fernet() is None:
+            return []
+    except ValueError as error:
+        return [(False, f"EASEL_ENCRYPTION_KEY: {error}.")]
+    return [(True, "Tokens that the database keeps are encrypted with EASEL_ENCRYPTION_KEY.")]
 
 
 def _slack(settings: Settings) -> list[Finding]:
@@ -167,7 +195,13 @@ def _slack(settings: Settings) -> list[Finding]:
     elif settings.slack_signing_secret:
         found.append((True, f"Slack by HTTP: signed requests at {settings.slack_address}."))
     else:
-        found.append((False, "Slack has no way in: set an app-level token or a signing secret."))
+        found.append(
+            (
+                False,
+                "Slack has no way in: set EASEL_SLACK_APP_TOKEN for Socket Mode, or "
+                "EASEL_SLACK_SIGNING_SECRET for HTTP.",
+            )
+        )
     return [*found, *_slack_installed(settings), *_slack_ways(settings)]
 
 
@@ -190,22 +224,20 @@ def _slack_installed(settings: Settings) -> list[Finding]:
         return []
     missing = [
         f"EASEL_{name.upper()}"
-        for name in ("slack_client_secret", "slack_signing_secret", "slack_encryption_key")
+        for name in ("slack_client_secret", "slack_signing_secret", "encryption_key")
         if not getattr(settings, name)
     ]
     if missing:
         return [(False, f"To be installed by workspaces, Slack needs {', '.join(missing)}.")]
-    try:
-        Fernet(settings.slack_encryption_key.get_secret_value())  # type: ignore[union-attr]
-    except ValueError:
-        return [(False, "EASEL_SLACK_ENCRYPTION_KEY is no Fernet key; the README has a command.")]
+    if wrong := [finding for finding in _key(settings) if finding[0] is False]:
+        return wrong
     return [(True, f"Workspaces install the app at http://{settings.slack_address}/slack/install.")]
 
 
 def _slack_ways(settings: Settings) -> list[Finding]:
     """Workspaces in which the newest pictures had to be posted as files."""
     database = connect(settings)
-    if migrate.current(database) != migrate.newest():
+    if migrate.lacking(migrate.current(database)):
         return []
     with database.read() as session:
         teams = deliveries.slack_teams_with_files(session)
@@ -255,11 +287,14 @@ def _discord(settings: Settings) -> list[Finding]:
 
 _WRONG: dict[Callable[[Settings], list[Finding]], tuple[str, str]] = {
     _folder: ("EASEL_DATA_FOLDER", "The data folder cannot be written"),
+    _env_file: ("the file .env", "The file with the settings cannot be looked at"),
     _database: ("EASEL_DATABASE_URL", "The database does not answer"),
     _broker: ("EASEL_BROKER_URL", "The broker does not answer"),
     _blobs: ("EASEL_BLOB_URL", "Pictures cannot be stored"),
     _models: ("EASEL_CATALOG", "The catalog cannot be read"),
+    _checkers: ("EASEL_SAFETY_CHECKERS", "The checkers cannot be looked at"),
     _text_rules: ("EASEL_TEXT_RULES", "The text rules cannot be read"),
+    _key: ("EASEL_ENCRYPTION_KEY", "The key cannot be used"),
     _discord: ("EASEL_DISCORD_API_URL", "Discord cannot be asked"),
     _slack: ("EASEL_SLACK_API_URL", "Slack cannot be asked"),
 }

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from bot.terminal.start import open_database, plain_console, read_settings
+from bot.terminal.judging import follows, judge, ring
+from bot.terminal.start import plain_console, read_settings, ready_database
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -30,12 +31,9 @@ JobArgument = Annotated[str, typer.Argument(help="The first characters of a job'
 
 @contextmanager
 def _open() -> Iterator[tuple[Settings, Database]]:
-    from storage import migrate
-
     settings = read_settings()
-    database = open_database(settings)
+    database = ready_database(settings)
     try:
-        migrate.upgrade(database)
         yield settings, database
     finally:
         database.close()
@@ -148,6 +146,7 @@ def as_json(entry: LogEntry) -> dict[str, Any]:
         "queue_seconds": round(entry.queue_seconds, 3),
         "device_seconds": round(entry.device_seconds, 3),
         "held": entry.held,
+        "judged": entry.judged,
         "message_removed": entry.message_removed,
         "pictures": [
             {
@@ -219,32 +218,41 @@ def _all() -> Iterator[LogEntry]:
 
 @review_app.command()
 def allow(job: JobArgument) -> None:
-    """Show what was held."""
-    from storage import review
-    from storage.blobs import open_blobs
+    """Let what was held be drawn and shown; close reports of the rest."""
+    from storage import decisions
 
-    with _job(job, write=True) as (session, entry, settings, database):
-        try:
-            hashes = review.allow(session, entry.job_id, by=getpass.getuser(), now=database.clock())
-        except PermissionError as error:
-            typer.echo(str(error), err=True)
-            raise typer.Exit(1) from None
-    for sha256 in hashes:
-        open_blobs(settings).move(sha256, to_kept_apart=False)
-    typer.echo("Allowed; the message in the chat follows.")
+    judged = judge(_job(job, write=True), decisions.allow, to_kept_apart=False)
+    if judged.before.state.finished and not judged.after.state.finished:
+        typer.echo(f"Allowed: it waits to be drawn. {follows(judged.after)}")
+        ring(judged.settings, judged.after)
+    elif judged.moved:
+        typer.echo(f"Allowed. Pictures to be seen now: {judged.moved}. {follows(judged.after)}")
+    else:
+        typer.echo("Nothing was held. The report is closed, and the message stays as it is.")
+
+
+@review_app.command()
+def refuse(job: JobArgument) -> None:
+    """Keep refused what was held; the card says so."""
+    from storage import decisions
+
+    judged = judge(_job(job, write=True), decisions.refuse, to_kept_apart=True)
+    shown = "" if judged.before.message_removed else f" {follows(judged.after)}"
+    typer.echo(f"It stays refused.{shown}")
 
 
 @review_app.command()
 def remove(job: JobArgument) -> None:
     """Take the message down; the log keeps the request."""
-    from storage import review
-    from storage.blobs import open_blobs
+    from storage import decisions
 
-    with _job(job, write=True) as (session, entry, settings, database):
-        hashes = review.remove(session, entry.job_id, by=getpass.getuser(), now=database.clock())
-    for sha256 in hashes:
-        open_blobs(settings).move(sha256, to_kept_apart=True)
-    typer.echo("Removed; the message in the chat goes away.")
+    judged = judge(_job(job, write=True), decisions.remove, to_kept_apart=True)
+    if judged.before.message_removed:
+        typer.echo("The message was taken down before. Its pictures are kept apart now.")
+    else:
+        typer.echo("Removed. The chat client takes the message down, if it is still there.")
+    if not judged.before.state.finished:
+        typer.echo("What was not drawn yet is cancelled.")
 
 
 @review_app.command()

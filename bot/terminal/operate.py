@@ -52,21 +52,23 @@ def restore(
 ) -> None:
     """Fill an empty installation from a backup; who asked to be forgotten since stays so."""
     from obstore.exceptions import BaseError as StoreError
+    from sqlalchemy.exc import SQLAlchemyError
 
     from storage import forgotten as people
+    from storage import private
     from storage import restore as restoring
     from storage.backup import Unfit
     from storage.blobs import Blobs, NotStored, open_blobs
 
     settings = read_settings()
-    settings.data_folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    private.make(settings.data_folder)
     database = open_database(settings)
     try:
         more = [people.read(Blobs(_url(forgotten)))] if forgotten else []
         report = restoring.restore(file, database, open_blobs(settings), *more)
     except Unfit as error:
         _stop(f"{error} Nothing was changed.")
-    except (OSError, StoreError, NotStored) as error:
+    except (OSError, SQLAlchemyError, StoreError, NotStored) as error:
         words = error.strerror if isinstance(error, OSError) else None
         _stop(f"Restoring stopped ({words or type(error).__name__}). The database is as it was.")
     finally:

@@ -42,21 +42,37 @@ def read_settings(*, for_chat: bool = True) -> Settings:
     return settings
 
 
-def ready_settings(*, for_prompts: bool = True) -> Settings:
-    """Settings with a sound catalog and a database that has the newest schema; also with sound
-    text rules and the secrets of chats, for who takes prompts."""
+def ready_settings(*, for_prompts: bool = True, upgrades: bool = False) -> Settings:
+    """Settings with a sound catalog and a database that will do (see `ready_database`); also with
+    sound text rules and the secrets of chats, for who takes prompts."""
     from bot.core.textcheck import TextRules
+    from storage import private
     from storage.catalog import load_catalog
 
     settings = read_settings(for_chat=for_prompts)
-    settings.data_folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    private.make(settings.data_folder)
     _try("catalog", lambda: load_catalog(settings))
     if for_prompts:
         _try("text_rules", lambda: TextRules.load(settings.text_rules))
-    database = open_database(settings)
-    upgrade(database)
-    database.close()
+        _try("encryption_key", settings.fernet)
+    ready_database(settings, upgrades=upgrades).close()
     return settings
+
+
+def ready_database(settings: Settings, *, upgrades: bool = False) -> Database:
+    """The database, with a schema that will do. The embedded one is made when there is none, and
+    brought up to date where a command `upgrades`; for all else there are words about what to run.
+    """
+    from storage import migrate
+
+    database = open_database(settings)
+    found = migrate.current(database)
+    if database.is_sqlite and (upgrades or found is None):
+        upgrade(database)
+    elif words := migrate.lacking(found):
+        database.close()
+        _stop(words)
+    return database
 
 
 def upgrade(database: Database) -> None:

@@ -1,24 +1,38 @@
 """Judging pictures: every checker's scores against the thresholds, failing closed."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from queue import SimpleQueue
 from threading import Thread
+from types import MappingProxyType
 
 import structlog
 from PIL import Image
 
 from generation.safety.checkers import Checker, load_checker
+from storage.catalog import CheckerEntry
 from storage.domain import Decision, Subject, Threshold, Verdict, decide
+from storage.domain.policy import unjudged
+from storage.labels import deaf_words
 
-__all__ = ["Checker", "judge", "load_checker", "load_checkers"]
+__all__ = ["Checker", "judge", "load_checker", "load_checkers", "require_bounds"]
 
 _log = structlog.get_logger(__name__)
 
 
-def load_checkers(specs: Sequence[str], device: str) -> list[Checker]:
-    """The checkers that the settings name, in that order. Raises what `load_checker` raises."""
-    return [load_checker(spec, device) for spec in specs]
+def load_checkers(
+    specs: Sequence[str], device: str, known: Mapping[str, CheckerEntry] = MappingProxyType({})
+) -> list[Checker]:
+    """The checkers that the settings name, in that order; `known` are those of the catalog.
+    Raises what `load_checker` raises."""
+    return [load_checker(spec, device, known) for spec in specs]
+
+
+def require_bounds(checkers: Sequence[Checker], thresholds: Sequence[Threshold]) -> None:
+    """Raises ValueError, in words for the operator, for a checker to which nobody would listen."""
+    for checker in checkers:
+        if unjudged(checker.labels, thresholds):
+            raise ValueError(deaf_words(checker.name, checker.labels))
 
 
 def judge(

@@ -6,9 +6,10 @@ Each says what it sees and how sure it is; what follows from that is `storage.do
 import generation.quiet  # noqa: F401 - before the libraries that it quiets  # isort: skip
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Protocol
 
 import numpy as np
@@ -20,33 +21,42 @@ from PIL import Image
 from torch.nn.functional import normalize
 from transformers import AutoImageProcessor, AutoModelForImageClassification
 
+from generation.weights import fetch_files, verify
+from storage.catalog import CheckerEntry
+
 
 class Checker(Protocol):
     name: str
     version: str
     """Of the code and of the weights, so that a verdict can be traced to both."""
+    labels: frozenset[str]
+    """All that it can say."""
 
     def scores(self, images: Sequence[Image.Image]) -> list[dict[str, float]]:
         """Per image: label -> score, 0 to 1. May raise whatever it likes: see `judge`."""
         ...
 
 
-def load_checker(spec: str, device: str) -> Checker:
-    """`opennsfw`, `diffusers:FOLDER_OR_ID` or `transformers:FOLDER_OR_ID`.
+def load_checker(
+    spec: str, device: str, known: Mapping[str, CheckerEntry] = MappingProxyType({})
+) -> Checker:
+    """`opennsfw`, a name in `known`, `diffusers:FOLDER_OR_ID` or `transformers:FOLDER_OR_ID`.
 
-    Raises ValueError for any other spec, OSError when safetensors weights are not to be had.
+    Raises ValueError for any other spec, OSError when safetensors weights are not to be had, and
+    ModelUnavailable when they are not those that were meant.
     """
-    kind, _, source = spec.partition(":")
     if spec == "opennsfw":
         return OpenNsfw()
-    if kind == "diffusers" and source:
-        return ConceptChecker(source, device)
-    if kind == "transformers" and source:
-        return Classifier(source, device)
-    raise ValueError(
-        f"no image checker {spec!r}; there are opennsfw, diffusers:FOLDER_OR_ID and"
-        " transformers:FOLDER_OR_ID"
-    )
+    entry = known.get(spec)
+    kind, _, source = (entry.source if entry else spec).partition(":")
+    if kind not in _KINDS or not source:
+        raise ValueError(
+            f"no image checker {spec!r}; there are opennsfw, diffusers:FOLDER_OR_ID,"
+            " transformers:FOLDER_OR_ID and those of the catalog"
+        )
+    folder = fetch_files(source, entry.revision if entry else None)
+    verify(folder, entry.sha256 if entry else {})
+    return _KINDS[kind](source, folder, device)
 
 
 def _digest(model: torch.nn.Module) -> str:
@@ -58,7 +68,7 @@ def _digest(model: torch.nn.Module) -> str:
     return total.hexdigest()[:16]
 
 
-def _processor(source: str, *, subfolder: str = "") -> Any:
+def _processor(source: Path, *, subfolder: str = "") -> Any:
     # Pillow's filters, not torchvision's: the same scores whether or not that is installed.
     load: Any = AutoImageProcessor.from_pretrained
     return load(source, subfolder=subfolder, backend="pil")
@@ -77,6 +87,7 @@ class OpenNsfw:
     """
 
     name = "opennsfw"
+    labels = frozenset({"nsfw"})
     _INPUT_PIXELS = 256
 
     def __init__(self) -> None:
@@ -106,18 +117,19 @@ class ConceptChecker:
     exactly when the stock checker says so, 0.27 at a margin of -0.02 and 0.08 at -0.05.
     """
 
+    labels = frozenset({"nsfw_concept", "special_care"})
     _STEEPNESS = 50.0
     _HALF_A_DIGIT = 0.0005
 
-    def __init__(self, source: str, device: str) -> None:
-        """`source` holds checker and feature extractor together, as the published one does, or
-        is a pipeline's folder with each of them in a folder of its own."""
-        nested = (Path(source) / "safety_checker").is_dir()
+    def __init__(self, source: str, folder: Path, device: str) -> None:
+        """`folder` holds checker and feature extractor together, as the published one does, or
+        is a pipeline's folder with each of them in a folder of its own. `source` is its name."""
+        nested = (folder / "safety_checker").is_dir()
         folders = ("safety_checker", "feature_extractor") if nested else ("", "")
         self._model: Any = StableDiffusionSafetyChecker.from_pretrained(
-            source, subfolder=folders[0], use_safetensors=True
+            folder, subfolder=folders[0], use_safetensors=True
         ).to(device)
-        self._processor = _processor(source, subfolder=folders[1])
+        self._processor = _processor(folder, subfolder=folders[1])
         self.name = f"diffusers:{source}"
         self.version = f"diffusers {version('diffusers')}+{_digest(self._model)}"
 
@@ -154,15 +166,16 @@ class Classifier:
     """Any Hugging Face image classifier: its labels in lower case, with their probabilities
     (each on its own when the model is multi-label or has one label only)."""
 
-    def __init__(self, source: str, device: str) -> None:
+    def __init__(self, source: str, folder: Path, device: str) -> None:
         self._model: Any = (
-            AutoModelForImageClassification.from_pretrained(source, use_safetensors=True)
+            AutoModelForImageClassification.from_pretrained(folder, use_safetensors=True)
             .to(device)
             .eval()
         )
-        self._processor = _processor(source)
+        self._processor = _processor(folder)
         config = self._model.config
         self._labels = [config.id2label[index].lower() for index in range(config.num_labels)]
+        self.labels = frozenset(self._labels)
         self._independent = (
             config.problem_type == "multi_label_classification" or config.num_labels == 1
         )
@@ -175,3 +188,9 @@ class Classifier:
         logits = self._model(**inputs.to(self._model.device)).logits.float()
         probabilities = logits.sigmoid() if self._independent else logits.softmax(dim=-1)
         return [dict(zip(self._labels, row, strict=True)) for row in probabilities.tolist()]
+
+
+_KINDS: dict[str, Callable[[str, Path, str], Checker]] = {
+    "diffusers": ConceptChecker,
+    "transformers": Classifier,
+}

@@ -43,6 +43,8 @@ class GenerationJob:
     place: Place
     prompt_labels: frozenset[str] = frozenset()
     """What the text check found without refusing, for the policy on the output."""
+    allowed: bool = False
+    """A moderator has seen the reference, which a checker had held, and lets it pass."""
 
 
 class Phase(StrEnum):
@@ -59,6 +61,10 @@ class StepReport:
     step: int = 0
     """Denoising steps done, over all pictures of the job."""
     steps: int = 0
+
+    def pictures(self, count: int) -> int:
+        """To how many of the job's `count` pictures these steps amount."""
+        return round(count * self.step / self.steps) if self.steps else 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,11 +100,16 @@ class Refused:
     verdict: Verdict
     """On the prompt or the reference; pictures carry their own in `Made`."""
     device_seconds: float = 0.0
+    """None is spent: it is refused before anything is drawn."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cancelled:
+    """By its person, who pays for what was drawn until then."""
+
     device_seconds: float = 0.0
+    pictures: int = 0
+    """As `StepReport.pictures` says; they count against the day like those of `Made`."""
 
 
 class FailureReason(StrEnum):
@@ -113,6 +124,9 @@ class FailureReason(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Failed:
+    """Not by its person, whose day it does not count against; but the time on the device puts
+    others first for a while."""
+
     reason: FailureReason
     device_seconds: float = 0.0
 

@@ -1,6 +1,7 @@
 """Policy: labelled scores against thresholds give a verdict."""
 
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -24,10 +25,16 @@ class Subject(StrEnum):
     OUTPUT = "output"
 
 
-SEXUAL_LABELS = frozenset(
-    {"nsfw", "nsfw_concept", "sexual", "sexy", "porn", "hentai", "nude", "nudity", "explicit"}
+SUGGESTIVE_LABELS = frozenset(
+    {"suggestive", "sexy", "sensual", "enticing_or_sensual", "racy", "provocative"}
 )
-"""As the checkers that we know of name it, in lower case."""
+SEXUAL_LABELS = SUGGESTIVE_LABELS | {
+    *("sexual", "nsfw", "nsfw_concept", "unsafe", "not_safe", "not_safe_for_work", "explicit"),
+    *("sexually_explicit", "sexual_content", "sexual_activity", "sex", "porn", "porno", "hentai"),
+    *("pornography", "pornographic", "nude", "nudes", "nudity", "naked", "erotic", "erotica"),
+    *("adult", "adult_content", "lewd", "xxx"),
+}
+"""As the checkers that we know of name it; see `label_key`."""
 MINOR_LABEL = "minor"
 MINOR_FLOOR_RULE = "floor:minor"
 MINOR_FLOOR_SCORE = 0.2
@@ -43,6 +50,36 @@ class Threshold:
     blur: float = 2.0
     hold: float = 2.0
     block: float = 2.0
+
+
+SUGGESTIVE = Threshold(label="suggestive", blur=0.5, hold=0.9)
+SEXUAL = Threshold(label="sexual", hold=0.5, block=0.85)
+"""What holds for a sexual label that nobody has set bounds for."""
+
+
+def label_key(label: str) -> str:
+    """By which labels are compared: checkers differ in case and in what stands between words."""
+    return re.sub(r"[\W_]+", "_", label.casefold()).strip("_")
+
+
+def bounds_of(label: str, thresholds: Sequence[Threshold]) -> Sequence[Threshold]:
+    """What is set for this label; for a sexual one that is not named, what holds by default."""
+    key = label_key(label)
+    if named := [threshold for threshold in thresholds if label_key(threshold.label) == key]:
+        return named
+    if key in SUGGESTIVE_LABELS:
+        return (SUGGESTIVE,)
+    return (SEXUAL,) if key in SEXUAL_LABELS else ()
+
+
+def unjudged(labels: Iterable[str], thresholds: Sequence[Threshold]) -> bool:
+    """Whether nothing that a checker with these labels says could keep a picture back: no score,
+    which is 1 at most, reaches a bound of any of them."""
+    return not any(
+        min(bounds.blur, bounds.hold, bounds.block) <= 1
+        for label in labels
+        for bounds in bounds_of(label, thresholds)
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,16 +136,11 @@ def decide(
         scores = finite
         return verdict(Decision.HOLD, "checker-failed")
     verdicts = [verdict(Decision.ALLOW, "below-thresholds")]
+    minor = MINOR_LABEL in prompt_labels | {label_key(label) for label in scores}
     for label, score in scores.items():
-        if (
-            label in SEXUAL_LABELS
-            and MINOR_LABEL in prompt_labels | scores.keys()
-            and score >= MINOR_FLOOR_SCORE
-        ):
+        if minor and label_key(label) in SEXUAL_LABELS and score >= MINOR_FLOOR_SCORE:
             verdicts.append(verdict(Decision.BLOCK, MINOR_FLOOR_RULE, label, score))
-        for threshold in thresholds:
-            if threshold.label != label:
-                continue
+        for threshold in bounds_of(label, thresholds):
             for decision in (Decision.BLOCK, Decision.HOLD, Decision.BLUR):
                 bound = float(getattr(threshold, decision.value))
                 if score >= bound:

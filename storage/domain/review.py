@@ -13,6 +13,8 @@ class ReviewKind(StrEnum):
     """Somebody in the conversation pressed Report."""
     RESTRICTED = "restricted"
     """The floor: sexual content with a sign of a minor. Shown to few, never allowed."""
+    ACT = "act"
+    """Nothing asked for it: a moderator acted by themselves. Decided as it is written."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +26,8 @@ class Review:
     """None when the prompt or a reference is at issue."""
     opened_at: datetime
     opened_by: str = ""
-    """Platform user id of who reported; empty for a hold."""
+    """Platform user id of who reported. For a hold empty, or the attempt that was held, once that
+    has been allowed; for an act a name of its own."""
     decision: str | None = None
     decided_at: datetime | None = None
     decided_by: str = ""

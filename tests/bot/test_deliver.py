@@ -12,6 +12,7 @@ import pytest
 from sqlalchemy import event
 
 from bot.compose import build_line
+from bot.core import mine
 from bot.core.line import Line
 from bot.deliver import Deliverer, Gone, PictureReader, RetryLater, Shown
 from bot.reaper import Reaper
@@ -283,3 +284,44 @@ async def test_the_reaper_ends_what_crashed_too_often(office: Office) -> None:
         entry = log.entry(session, job)
     assert entry is not None
     assert entry.state is JobState.FAILED
+
+
+async def test_a_card_whose_worker_is_lost_waits_for_another(office: Office) -> None:
+    job = office.job()
+    lost = office.painter.claim()
+    assert lost is not None
+    office.painter.report(lost, Phase.DRAWING, 2, 10)
+    office.clock.advance(seconds=2)
+    assert await office.deliver() == [Tone.WORKING]
+    office.clock.advance(seconds=20)
+    office.painter.sign_of_life()
+    await office.reaper.step()
+    assert await office.deliver() == [Tone.WAITING]
+    card = office.chat.shown[-1]
+    assert (card.title, card.progress_0_1) == ("Waiting", None)
+    assert "waits for another one, first in line." in card.text
+    assert [button.action for button in card.buttons] == ["cancel"]
+    await office.reaper.step()
+    assert await office.deliver() == [], "nothing has changed"
+    office.clock.advance(minutes=3)
+    await office.deliverer.refresh_waiting()
+    assert await office.deliver() == [Tone.WAITING]
+    assert "No worker has answered for two minutes." in office.chat.shown[-1].text
+    assert office.painter.claim() is not None
+    assert await office.deliver() == [Tone.WORKING]
+    with office.line.database.write() as session:
+        jobs.cancel(session, job, office.clock())
+    office.clock.advance(seconds=20)
+    assert await office.deliver() == [Tone.WORKING], "it ends; nobody takes it up"
+    assert office.chat.shown[-1].text == "Stopping…"
+
+
+async def test_the_queue_of_a_person_says_it_too(office: Office) -> None:
+    office.job()
+    assert office.painter.claim() is not None
+    with office.line.database.read() as session:
+        [request] = mine.queue(session, Platform.DISCORD, "alice", "en", office.clock())
+        assert request.state == "Being drawn."
+        office.clock.advance(seconds=20)
+        [request] = mine.queue(session, Platform.DISCORD, "alice", "en", office.clock())
+        assert "waits for another one, first in line." in request.state

@@ -17,7 +17,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from PIL import Image
 
 from bot.i18n import say
-from bot.references import Fetcher, Unavailable, fetch, gather
+from bot.references import Fetcher, Gathered, Unavailable, fetch, gather
 from bot.references.decode import decode
 from storage.blobs import Blobs
 from storage.catalog import Catalog, ModelEntry
@@ -286,11 +286,11 @@ NOWHERE = Fetcher(hosts=(), resolver=Names())
 
 async def gathered(blobs: Blobs, wanted: ImageRequest) -> tuple[ImageRequest, Image.Image]:
     result = await gather(wanted, read=read, fetcher=NOWHERE, blobs=blobs, catalog=CATALOG)
-    assert isinstance(result, ImageRequest), result
-    assert result.reference is not None
-    image = Image.open(io.BytesIO(blobs.get(result.reference.sha256)))
+    assert isinstance(result, Gathered), result
+    assert result.request.reference is not None
+    image = Image.open(io.BytesIO(blobs.get(result.request.reference.sha256)))
     image.load()
-    return result, image
+    return result.request, image
 
 
 async def said(blobs: Blobs, wanted: ImageRequest) -> str:
@@ -301,7 +301,8 @@ async def said(blobs: Blobs, wanted: ImageRequest) -> str:
 
 async def test_nothing_to_gather(blobs: Blobs) -> None:
     plain = request(None)
-    assert await gather(plain, read=read, fetcher=NOWHERE, blobs=blobs, catalog=CATALOG) is plain
+    result = await gather(plain, read=read, fetcher=NOWHERE, blobs=blobs, catalog=CATALOG)
+    assert result == Gathered(request=plain)
 
 
 async def test_restyle_is_re_encoded_and_upright_without_metadata(blobs: Blobs) -> None:

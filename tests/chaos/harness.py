@@ -44,8 +44,10 @@ class Process:
     """A program with a log file of its own. It lives from `start` to `kill` or `stop`, any number
     of times; the end of the `with` block kills what is left."""
 
-    def __init__(self, *command: str, environment: Mapping[str, str], log: Path) -> None:
-        self._command, self._log = command, log
+    def __init__(
+        self, *command: str, environment: Mapping[str, str], log: Path, folder: Path = ROOT
+    ) -> None:
+        self._command, self._log, self._folder = command, log, folder
         self._environment = os.environ | {"OMP_NUM_THREADS": "1"} | dict(environment)
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -71,7 +73,7 @@ class Process:
         with self._log.open("ab") as output:
             self._process = subprocess.Popen(
                 self._command,
-                cwd=ROOT,
+                cwd=self._folder,
                 env=self._environment,
                 stdin=subprocess.DEVNULL,
                 stdout=output,

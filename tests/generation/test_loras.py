@@ -1,5 +1,6 @@
 """LoRAs change the pictures that name them, and no others."""
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -8,6 +9,7 @@ import pytest
 import torch
 from diffusers import StableDiffusionPipeline
 
+from generation import weights
 from generation.pipeline import DiffusionModel, ModelUnavailable
 from storage.catalog import LoraEntry, ModelEntry
 from tests.fakes.tiny_models import build_lora
@@ -75,3 +77,42 @@ def test_a_lora_of_another_family_leaves_no_trace(folder_of: Folder, tmp_path: P
         with pytest.raises(ModelUnavailable, match="wrong"):
             model.draw(drawing("sd2", loras=(("wrong", 1.0),)), on_step=nothing)
     assert (pixels(model.draw(drawing("sd2"), on_step=nothing)) == pixels(before)).all()
+
+
+@pytest.mark.parametrize("as_folder", [False, True])
+def test_only_the_lora_that_was_meant(folder_of: Folder, tmp_path: Path, as_folder: bool) -> None:
+    file = build_lora("sd15", tmp_path / "ink.safetensors", seed=LORAS.index("ink"))
+    source = str(tmp_path if as_folder else file)
+    right = hashlib.sha256(file.read_bytes()).hexdigest()
+    hashes = {"right": right.upper(), "wrong": "0" * 64, "none": None}
+    loras = {
+        name: LoraEntry(source=source, models=("sd15",), sha256={file.name: value} if value else {})
+        for name, value in hashes.items()
+    }
+    loras["other"] = LoraEntry(source=source, models=("sd15",), sha256={"other": right})
+    model = DiffusionModel.load(
+        ModelEntry(source=str(folder_of("sd15"))), device="cpu", loras=loras
+    )
+    plain = pixels(model.draw(drawing("sd15"), on_step=nothing))
+    for name in ("right", "none"):
+        inked = model.draw(drawing("sd15", loras=((name, 0.8),)), on_step=nothing)
+        assert (pixels(inked) != plain).any()
+    for name, words in (("wrong", "has SHA-256"), ("other", "has no other")):
+        with pytest.raises(ModelUnavailable, match=words):
+            model.draw(drawing("sd15", loras=((name, 0.8),)), on_step=nothing)
+    assert (pixels(model.draw(drawing("sd15"), on_step=nothing)) == plain).all()
+
+
+def test_a_lora_of_a_hub_is_asked_for_by_its_revision(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[str, str | None]] = []
+
+    def download(source: str, *, revision: str | None, allow_patterns: list[str]) -> str:
+        assert all(not pattern.endswith((".bin", ".py", "*")) for pattern in allow_patterns)
+        asked.append((source, revision))
+        return str(tmp_path)
+
+    monkeypatch.setattr(weights, "snapshot_download", download)
+    assert weights.fetch_files("someone/ink", "c0ffee") == tmp_path
+    assert asked == [("someone/ink", "c0ffee")]

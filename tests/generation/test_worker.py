@@ -1,9 +1,11 @@
 """The worker: one job is drawn while another is judged and stored, and nothing is claimed that
 cannot be drawn yet."""
 
+import math
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
+from io import BytesIO
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
@@ -11,19 +13,23 @@ from uuid import UUID
 
 import pytest
 from PIL import Image
+from sqlalchemy import update
 
 from generation.engine import Drawn, Progress
 from generation.worker import Worker
-from storage import log, migrate
+from storage import jobs, log, migrate, usage
 from storage.blobs import open_blobs
 from storage.catalog import load_catalog
 from storage.database import connect
-from storage.domain import JobState, StepReport
+from storage.domain import Decision, JobState, Reference, ReferenceUse, StepReport
 from storage.domain.job import Phase
+from storage.tables import JobRow, RequestRow
 from tests.conftest import make_settings
-from tests.fakes.nouns import FakeClock, recorded
+from tests.fakes.nouns import FakeClock, a_request, account, recorded
 
 PATIENCE_SECONDS = 30.0
+HOLD, BLOCK = 0.7, 0.97
+"""Scores that the thresholds of the tests' settings hold and block."""
 
 
 class Brush:
@@ -55,17 +61,23 @@ class Checker:
 
     def __init__(self) -> None:
         self.looks, self.done = threading.Semaphore(0), threading.Semaphore(0)
+        self.says = {"nsfw": 0.0}
 
     def scores(self, images: Sequence[Any]) -> list[dict[str, float]]:
         self.looks.release()
         assert self.done.acquire(timeout=PATIENCE_SECONDS)
-        return [{"nsfw": 0.0} for _ in images]
+        return [self.says for _ in images]
 
 
 class Studio:
     def __init__(self, folder: Path, capacity: int) -> None:
         self.capacity = capacity
-        settings = make_settings(folder, lease_seconds=120.0, heartbeat_seconds=40.0)
+        settings = make_settings(
+            folder,
+            lease_seconds=120.0,
+            heartbeat_seconds=40.0,
+            thresholds={"nsfw": {"hold": HOLD, "block": BLOCK}},
+        )
         self.clock = FakeClock()
         self.brush, self.checker = Brush(), Checker()
         self.database = connect(settings, self.clock)
@@ -87,6 +99,20 @@ class Studio:
     def record(self, jobs: int) -> list[UUID]:
         with self.database.write() as session:
             return [recorded(session, now=self.database.clock()) for _ in range(jobs)]
+
+    def record_with_reference(self, *, labels: frozenset[str], allowed: bool) -> UUID:
+        """Allowed by a moderator after a checker has held the reference, or not."""
+        pixels = BytesIO()
+        Image.new("RGB", (64, 64), "teal").save(pixels, "PNG")
+        sha256 = self.worker.blobs.put(pixels.getvalue())
+        reference = Reference(sha256=sha256, use=ReferenceUse.RESTYLE, strength=0.5)
+        with self.database.write() as session:
+            job = recorded(
+                session, now=self.database.clock(), request=a_request(reference=reference)
+            )
+            session.execute(update(RequestRow).values(prompt_labels=sorted(labels)))
+            session.execute(update(JobRow).values(allowed=allowed))
+        return job
 
     def lend_hands(self, hands: int) -> None:
         for _ in range(hands):
@@ -172,6 +198,70 @@ def test_who_leaves_hands_back_what_is_drawn_and_finishes_what_is_judged(studio:
     assert not leaving.is_alive()
     assert studio.all_done()
     assert sorted(studio.states(jobs)) == [JobState.MADE, JobState.WAITING, JobState.WAITING]
+
+
+@pytest.mark.parametrize("leaving", [False, True])
+def test_who_cancels_pays_for_what_was_drawn(studio: Studio, leaving: bool) -> None:
+    """Also where the worker leaves before its heart has heard of it."""
+    [job] = studio.record(1)
+    studio.lend_hands(1)
+    future, progress = studio.brush.next()
+    with studio.database.write() as session:
+        jobs.cancel(session, job, studio.clock())
+    progress.report, progress.device_seconds = StepReport(phase=Phase.DRAWING, step=3, steps=4), 9.0
+    if leaving:
+        studio.worker.draining.set()
+    else:
+        progress._should_stop.__self__.cancelled = True  # type: ignore[attr-defined]
+    future.set_exception(_stopped(lambda: progress.update(progress.report)))
+    assert studio.all_done()
+    assert studio.states([job]) == [JobState.CANCELLED]
+    with studio.database.read() as session:
+        [spent] = usage.recent(session, account(), 1)
+    assert (spent.pictures, spent.device_seconds) == (1, 9.0)
+
+
+def test_what_failed_keeps_the_time_that_it_took(studio: Studio) -> None:
+    studio.record(1)
+    studio.lend_hands(1)
+    future, progress = studio.brush.next()
+    progress.device_seconds = 9.0
+    future.set_exception(MemoryError())
+    assert studio.all_done()
+    with studio.database.read() as session:
+        [spent] = usage.recent(session, account(), 1)
+    assert (spent.pictures, spent.device_seconds) == (0, 9.0)
+
+
+@pytest.mark.parametrize(
+    ("allowed", "says", "labels", "state"),
+    [
+        (False, {"nsfw": 0.0}, [], JobState.MADE),
+        (False, {"nsfw": HOLD}, [], JobState.REFUSED),
+        (True, {"nsfw": HOLD}, [], JobState.MADE),
+        (True, {"nsfw": math.nan}, [], JobState.MADE),
+        (True, {"nsfw": BLOCK}, [], JobState.REFUSED),
+        (True, {"nsfw": HOLD}, ["minor"], JobState.REFUSED),
+    ],
+)
+def test_a_reference_that_a_moderator_allowed_is_held_no_more(
+    studio: Studio, allowed: bool, says: dict[str, float], labels: list[str], state: JobState
+) -> None:
+    """What is blocked is blocked, and the floor stands, whatever anybody allowed."""
+    job = studio.record_with_reference(labels=frozenset(labels), allowed=allowed)
+    studio.checker.says = says
+    studio.checker.done.release(2)
+    studio.lend_hands(1)
+    if state is JobState.MADE:
+        studio.brush.drawn()
+    assert studio.all_done()
+    assert studio.states([job]) == [state]
+    with studio.database.read() as session:
+        entry = log.entry(session, job)
+    assert entry is not None
+    if state is JobState.MADE:
+        expected = Decision.ALLOW if says == {"nsfw": 0.0} else Decision.HOLD
+        assert entry.pictures[0].decision is expected, "what is drawn is judged as ever"
 
 
 def _stopped(step: Callable[[], None]) -> Exception:

@@ -17,7 +17,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from bot.i18n import LOCALES, say
-from bot.references import Fetcher, gather
+from bot.references import Fetcher, Gathered, gather
 from storage.blobs import Blobs
 from storage.catalog import Catalog, ModelEntry
 from storage.domain import Complaint, ImageRequest, ReferenceUse
@@ -344,11 +344,11 @@ def run() -> Iterator[Result]:
             yield Result(**{**vars(result), "answer": answer})
 
 
-def _answer(taken: ImageRequest | Complaint, blobs: Blobs) -> dict[str, Any]:
+def _answer(taken: Gathered | Complaint, blobs: Blobs) -> dict[str, Any]:
     if isinstance(taken, Complaint):
         return {"says": [say(locale, taken.text, **taken.values) for locale in LOCALES]}
-    assert taken.reference is not None
-    kept = blobs.get(taken.reference.sha256)
+    assert taken.request.reference is not None
+    kept = blobs.get(taken.request.reference.sha256)
     with Image.open(io.BytesIO(kept)) as image:
         image.load()
         return {

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from storage import review
+from storage import decisions, review
 from storage.domain import Decision, JobState, ReviewKind, Subject
 from storage.log import LogEntry
 from tests.fakes.house import House, attached
@@ -99,4 +99,4 @@ async def test_a_checker_that_fails_holds_what_it_could_not_judge(tmp_path: Path
 def allow(session: Any, entry: LogEntry, house: House) -> list[str]:
     [held] = review.waiting(session, ReviewKind.HOLD)
     assert held.job_id == entry.job_id
-    return list(review.allow(session, entry.job_id, by="mod", now=house.line.database.clock()))
+    return list(decisions.allow(session, entry.job_id, by="mod", now=house.line.database.clock()))

@@ -40,7 +40,7 @@ from bot.references import Fetcher
 from generation.engine import Drawn, Progress
 from generation.provenance import Sealed
 from generation.worker import Worker
-from storage import deliveries, forget, log, review
+from storage import decisions, deliveries, forget, log
 from storage.catalog import Catalog
 from storage.domain import (
     Complaint,
@@ -497,7 +497,7 @@ class Town:
                 case "vanish":
                     asked.interfered = self.chat.messages[asked.event].deleted = True
                 case "remove":
-                    hashes = await line.write(lambda s: review.remove(s, job, by="mod", now=now))
+                    hashes = await line.write(lambda s: decisions.remove(s, job, by="mod", now=now))
                     asked.taken_down = True
                     for sha256 in hashes:
                         await asyncio.to_thread(self._move_apart, sha256)
@@ -508,6 +508,8 @@ class Town:
                         lambda s: forget.forget_person(s, account(asked.person), now)
                     )
                     await asyncio.to_thread(forget.delete_blobs, self.blobs, found)
+        except decisions.NotDone:
+            pass  # It was done before.
         except (OperationalError, OSError):
             pass  # The person sees it fail, and this one does not try again.
 

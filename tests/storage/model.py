@@ -19,6 +19,7 @@ JOB_EDGES = {
     ("waiting", "claim", "running"),
     ("waiting", "cancel", "cancelled"),
     ("waiting", "delete", "cancelled"),
+    ("waiting", "remove", "cancelled"),
     ("waiting", "forget", "cancelled"),
     ("running", "claim", "running"),
     ("running", "finish", "made"),
@@ -30,6 +31,7 @@ JOB_EDGES = {
     ("running", "reap", "failed"),
     ("running", "reap", "cancelled"),
     ("running", "forget", "cancelled"),
+    ("refused", "allow", "waiting"),
 }
 MESSAGE_EDGES = {
     ("", "behind"),
@@ -61,8 +63,18 @@ class Job:
     claimed: datetime | None = None
     report: tuple[str, int] = ("", 0)
     floor: bool = False
+    on_hold: bool = False
+    """Refused until a moderator has looked at prompt or reference."""
+    asked: bool = False
+    """A moderator is asked to look at something that a check kept back."""
+    reported: str = ""
+    """Nothing, "open" or "closed"."""
+    taken_down: bool = False
+    """By a moderator."""
     pictures: dict[str, str] = field(default_factory=dict)
     """Decision by hash."""
+    reached: tuple[int, int] = (0, 0)
+    """Steps done, of how many."""
     device_seconds: float = 0.0
     billed: tuple[date, datetime, int] | None = None
     """Day, time and pictures of its usage entry."""
@@ -77,6 +89,26 @@ class Job:
 
     def end(self, state: str) -> None:
         self.state, self.lease_until = state, None
+
+    def lose(self) -> None:
+        """Its worker is gone: it had the job from the claim until the lease ran out."""
+        assert self.lease_until is not None
+        assert self.claimed is not None
+        self.device_seconds += (self.lease_until - self.claimed).total_seconds()
+
+    def share(self) -> int:
+        """How many of its pictures the steps done amount to."""
+        done, steps = self.reached
+        return round(self.count * done / steps) if steps else 0
+
+    def judged(self) -> None:
+        self.on_hold = self.asked = False
+        self.reported = self.reported and "closed"
+
+    def go_on(self, now: datetime) -> None:
+        """Held, and allowed after all."""
+        self.state, self.rung, self.billed = "waiting", now, None
+        self.released += self.attempt > 0
 
     def bill(self, now: datetime, pictures: int, device_seconds: float) -> None:
         self.billed, self.device_seconds = (now.date(), now, pictures), device_seconds
@@ -128,19 +160,21 @@ class Model:
         return sorted(found, key=lambda job: self._fairness(job, now))
 
     def _fairness(self, job: Job, now: datetime) -> tuple[float, ...]:
-        """Who has waited ten minutes goes first; then whose server, then whose person, has the
-        fewest running and has used the device least in ten minutes; then who came first."""
-        born = job.created.timestamp()
+        """Whose worker was lost goes first; then who has waited ten minutes; then whose server,
+        then whose person, has the fewest in a worker's hands and has used the device least in ten
+        minutes; then who came first."""
+        born, unlucky = job.created.timestamp(), 0 if job.attempt > job.released else 1
         if job.created < now - FAIR:
-            return (0, born)
+            return (unlucky, 0, born)
         servers = [other for other in self.jobs if other.server == job.server]
         people = [other for other in self.jobs if other.user == job.user and not other.forgotten]
         numbers = []
         for group in (servers, people):
-            numbers.append(sum(other.state == "running" for other in group))
+            held = (o for o in group if o.state == "running" and not self.expired(o, now))
+            numbers.append(sum(1 for _ in held))
             lately = (o for o in group if o.billed and o.billed[1] > now - FAIR)
             numbers.append(sum(other.device_seconds for other in lately))
-        return (1, *numbers, born)
+        return (unlucky, 1, *numbers, born)
 
     def used_today(self, user: str, now: datetime) -> int:
         mine = [job for job in self.jobs if job.user == user and not job.forgotten]
@@ -154,14 +188,19 @@ class Model:
             expired = self.expired(job, now)
             long_ago = job.rung < now - RING_AFTER
             if expired and job.cancel:
+                job.lose()
                 job.end("cancelled")
+                job.bill(now, job.share(), job.device_seconds)
                 message.want()
             elif expired and self.worn_out(job):
+                job.lose()
                 job.end("failed")
-                job.bill(now, 0, 0.0)
+                job.bill(now, 0, job.device_seconds)
                 message.want()
             elif expired or job.state == "waiting":
                 heard = job.claimed is not None and job.rung <= job.claimed
+                if expired and heard:
+                    message.want()
                 if long_ago or (expired and heard):
                     job.rung = now
                     rings.append(job.number)

@@ -2,15 +2,19 @@
 
 import os
 import threading
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
 from kombu import Queue
 from kombu.exceptions import OperationalError
 
-from storage import doorbell
+from storage import doorbell, embedded
 from tests.conftest import make_settings
+from tests.fakes import malformed
 
 
 def server(name: str) -> object:
@@ -74,3 +78,62 @@ def test_celery_finds_the_app(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
     doorbell._default_app.cache_clear()
     assert doorbell.app.main == "easel"
     assert [queue.name for queue in doorbell.app.conf.task_queues] == ["easel.builtin"]
+
+
+READ_ALL_THE_SAME = ("priority a word", "unknown encoding")
+KINDS = [("raw", name) for name in malformed.RAW] + [
+    ("message", name) for name in malformed.MESSAGES
+]
+KINDS = [(what, name) for what, name in KINDS if name not in READ_ALL_THE_SAME]
+
+
+@pytest.mark.parametrize(("what", "name"), KINDS)
+def test_what_is_no_ring_is_told_from_one(tmp_path: Path, what: str, name: str) -> None:
+    sent = malformed.RAW[name]() if what == "raw" else malformed.MESSAGES[name]()
+    with pytest.raises(Exception):  # noqa: B017, PT011 (each has its own)
+        doorbell.check(received(tmp_path, lambda files: files.send(sent)))
+
+
+def test_a_ring_is_one(tmp_path: Path) -> None:
+    doorbell.check(received(tmp_path, lambda files: files.send(malformed.message())))
+    settings = make_settings(tmp_path)
+    ringing = partial(doorbell.ring, doorbell.create_app(settings, ["m"]), "m", uuid4())
+    doorbell.check(received(tmp_path, lambda _: ringing()))
+
+
+def _folder(name: Path) -> None:
+    name.mkdir()
+
+
+def _link_to_nothing(name: Path) -> None:
+    name.symlink_to(name.with_name("nowhere"))
+
+
+def _pipe(name: Path) -> None:
+    os.mkfifo(name)
+
+
+def _large_file(name: Path) -> None:
+    with name.open("wb") as file:
+        file.truncate(embedded.LARGEST_BYTES + 1)
+
+
+@pytest.mark.parametrize("put", [_folder, _link_to_nothing, _pipe, _large_file])
+def test_what_is_no_file_of_ours_is_taken_out_of_the_way(
+    tmp_path: Path, put: Callable[[Path], None]
+) -> None:
+    with pytest.raises(TypeError):
+        received(tmp_path, lambda files: put(files.path()))
+    assert malformed.Files(tmp_path, doorbell.queue_name("m")).left() == 0
+
+
+def received(folder: Path, send: Callable[[malformed.Files], None]) -> Any:
+    """What the one who listens gets of it. Raises where that cannot be read."""
+    app = doorbell.create_app(make_settings(folder), ["m"])
+    with app.connection_for_read() as connection:
+        queue = Queue(doorbell.queue_name("m"))(connection.default_channel)
+        queue.declare()
+        send(malformed.Files(folder, queue.name))
+        message = queue.get(no_ack=True, accept=["json"])
+    assert message is not None
+    return message

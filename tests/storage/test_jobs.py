@@ -7,7 +7,7 @@ from uuid import UUID
 
 import pytest
 
-from storage import deliveries, jobs, leases, log, review, standing
+from storage import decisions, deliveries, jobs, leases, log, review, standing, usage
 from storage.database import Database
 from storage.domain import (
     Cancelled,
@@ -39,11 +39,13 @@ class Shop:
         with self.database.write() as session:
             return recorded(session, now=self.clock(), **given)
 
-    def claim(self, worker: str = "w1", max_attempts: int = 3) -> GenerationJob | None:
+    def claim(
+        self, worker: str = "w1", max_attempts: int = 3, model: str = "builtin"
+    ) -> GenerationJob | None:
         with self.database.write() as session:
             return leases.claim(
                 session,
-                ["builtin"],
+                [model],
                 worker=worker,
                 lease=LEASE,
                 max_attempts=max_attempts,
@@ -252,7 +254,7 @@ def test_the_floor_opens_a_restricted_review(shop: Shop, database: Database) -> 
     with database.write() as session:
         assert [r.kind for r in review.waiting(session)] == [ReviewKind.RESTRICTED]
         with pytest.raises(PermissionError):
-            review.allow(session, job.id, by="mod", now=shop.clock())
+            decisions.allow(session, job.id, by="mod", now=shop.clock())
 
 
 def test_usage_counts_what_was_drawn_and_what_is_on_its_way(shop: Shop, database: Database) -> None:
@@ -325,3 +327,128 @@ def test_renewing_shows_progress(shop: Shop, database: Database) -> None:
     assert after.desired_revision == before.desired_revision + 1, "once for the same step"
     entry = shop.entry(job_id)
     assert (entry.phase, entry.step, entry.step_count) == (Phase.DRAWING, 3, 12)
+
+
+def test_whose_worker_was_lost_is_first_in_line_again(shop: Shop) -> None:
+    unlucky = shop.record(user="alice")
+    shop.claimed("killed")
+    for user in ("bob", "carol", "dave"):
+        shop.record(user=user)
+    for _ in range(2):
+        shop.clock.advance(seconds=11)
+        assert shop.claimed().id == unlucky, "however often"
+
+
+def test_also_before_who_waits_beyond_the_age_cap(shop: Shop) -> None:
+    unlucky = shop.record(user="alice")
+    shop.claimed("killed")
+    shop.clock.advance(seconds=-60)
+    shop.record(user="bob")
+    shop.clock.advance(minutes=12)
+    assert shop.claimed().id == unlucky
+
+
+def test_also_when_it_was_handed_back_since(shop: Shop, database: Database) -> None:
+    """As where a worker wants it alone in its hands, and waits for the others."""
+    unlucky = shop.record(user="alice")
+    shop.claimed("killed")
+    shop.record(user="bob")
+    shop.clock.advance(seconds=11)
+    with database.write() as session:
+        leases.release(session, shop.claimed(), shop.clock())
+    assert shop.claimed().id == unlucky
+
+
+def test_a_lost_worker_does_not_hold_up_its_persons_other_requests(shop: Shop) -> None:
+    """Where nobody else serves the model of that worker, for hours."""
+    shop.record(user="alice", server="a", request=a_request(model="rare"))
+    assert shop.claim("killed", model="rare") is not None
+    first = shop.record(user="alice", server="a")
+    shop.record(user="bob", server="b")
+    shop.clock.advance(seconds=11)
+    assert shop.claimed().id == first
+
+
+def test_jobs_that_end_workers_do_not_stop_others(shop: Shop) -> None:
+    """One of them is tried out; what that cost puts its person's next behind everybody."""
+    poison = [shop.record(user="mallory") for _ in range(5)]
+    for _ in range(3):
+        assert shop.claimed().id == poison[0]
+        shop.clock.advance(seconds=11)
+    shop.reap()
+    entry = shop.entry(poison[0])
+    assert (entry.failure, entry.device_seconds) == (FailureReason.CRASHED, 30.0)
+    honest = [shop.record(user=user) for user in ("bob", "carol", "dave")]
+    served = []
+    for _ in honest:
+        job = shop.claimed()
+        served.append(job.id)
+        shop.finish(job)
+    assert served == honest
+
+
+def drawn_today(shop: Shop) -> int:
+    with shop.database.read() as session:
+        return standing.of(session, account(), "guild", shop.clock()).today
+
+
+def cancel(shop: Shop, job: GenerationJob) -> None:
+    with shop.database.write() as session:
+        assert jobs.cancel(session, job.id, shop.clock())
+
+
+@pytest.mark.parametrize(
+    ("step", "steps", "count", "pictures"),
+    [(19, 20, 1, 1), (0, 20, 1, 0), (0, 0, 4, 0), (30, 40, 4, 3), (39, 40, 4, 4), (1, 40, 4, 0)],
+)
+def test_who_cancels_pays_for_what_was_drawn(
+    shop: Shop, step: int, steps: int, count: int, pictures: int
+) -> None:
+    report = StepReport(phase=Phase.DRAWING, step=step, steps=steps)
+    shop.record(request=a_request(count=count))
+    job = shop.claimed()
+    shop.renew(job, report)
+    cancel(shop, job)
+    shop.finish(job, Cancelled(device_seconds=7.0, pictures=report.pictures(count)))
+    assert drawn_today(shop) == pictures
+    with shop.database.read() as session:
+        [entry] = usage.recent(session, account(), 5)
+    assert (entry.pictures, entry.device_seconds) == (pictures, 7.0)
+
+
+def test_also_when_the_worker_leaves_or_is_lost(shop: Shop, database: Database) -> None:
+    report = StepReport(phase=Phase.DRAWING, step=30, steps=40)
+    shop.record(request=a_request(count=4))
+    job = shop.claimed()
+    shop.renew(job, report)
+    cancel(shop, job)
+    with database.write() as session:
+        left = Cancelled(device_seconds=7.0, pictures=report.pictures(4))
+        assert not leases.release(session, job, shop.clock(), left)
+    assert drawn_today(shop) == 3
+    shop.record(request=a_request(count=4))
+    job = shop.claimed()
+    shop.renew(job, report)
+    cancel(shop, job)
+    shop.clock.advance(seconds=11)
+    shop.reap()
+    assert drawn_today(shop) == 6
+    assert shop.entry(job.id).device_seconds == 10.0
+
+
+def test_what_fails_costs_time_and_no_pictures(shop: Shop) -> None:
+    shop.record()
+    job = shop.claimed()
+    shop.finish(job, Failed(reason=FailureReason.OUT_OF_MEMORY, device_seconds=5.0))
+    assert drawn_today(shop) == 0
+    assert shop.entry(job.id).device_seconds == 5.0
+
+
+def test_lost_attempts_cost_nothing_where_another_ends_well(shop: Shop) -> None:
+    shop.record()
+    shop.claimed("killed")
+    shop.clock.advance(seconds=11)
+    job = shop.claimed()
+    shop.finish(job, ended := made(job))
+    assert drawn_today(shop) == 1
+    assert shop.entry(job.id).device_seconds == ended.device_seconds

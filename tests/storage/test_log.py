@@ -7,7 +7,7 @@ import pytest
 from storage import log, queue, review
 from storage.database import Database
 from storage.domain import Platform, ReviewKind
-from tests.fakes.nouns import FakeClock, a_request, account, recorded
+from tests.fakes.nouns import NOON, FakeClock, a_request, account, recorded
 
 
 @pytest.fixture
@@ -63,6 +63,6 @@ def test_reported_ones(database: Database, clock: FakeClock, ids: list[UUID]) ->
 def test_position_counts_who_is_before(database: Database, ids: list[UUID]) -> None:
     with database.read() as session:
         assert [queue.position(session, job) for job in ids] == [1, 2, 3, 4, 5]
-        there = {job.job_id: job.position for job in queue.waiting(session, Platform.DISCORD)}
+        there = {job.job_id: job.position for job in queue.waiting(session, Platform.DISCORD, NOON)}
         assert there == {job: place for place, job in enumerate(ids, 1)}
-        assert queue.waiting(session, Platform.SLACK) == []
+        assert queue.waiting(session, Platform.SLACK, NOON) == []

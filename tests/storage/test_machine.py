@@ -30,7 +30,7 @@ from sqlalchemy import delete
 from sqlalchemy.orm import Session
 
 from bot.core import steer
-from storage import deliveries, forget, jobs, leases, log, migrate, review, standing
+from storage import decisions, deliveries, forget, jobs, leases, log, migrate, review, standing
 from storage.database import Database
 from storage.domain import (
     Cancelled,
@@ -184,7 +184,8 @@ class Machine(RuleBasedStateMachine):
             "vanish": 1 * any(content is not None for content in self.chat),
             "move": 4 * any(m.gone for m in message),
             "report": 1,
-            "allow": 1,
+            "allow": 1 + 2 * any(j.on_hold for j in job),
+            "refuse": 1,
             "remove": 1,
             "expire": 1 * (now > NOON + KEPT),
         }
@@ -196,7 +197,8 @@ class Machine(RuleBasedStateMachine):
         user = data.draw(st.sampled_from(("alice", "bob", "carol")))
         server = data.draw(st.sampled_from(("north", "south")))
         count = data.draw(st.integers(1, 2))
-        refusal = data.draw(st.sampled_from((*[None] * 6, "hold", "block", MINOR_FLOOR_RULE)))
+        refusals = ("hold", "hold", "block", MINOR_FLOOR_RULE)
+        refusal = data.draw(st.sampled_from((*[None] * 6, *refusals)))
         verdicts = ()
         if refusal is not None:
             decision = Decision.HOLD if refusal == "hold" else Decision.BLOCK
@@ -215,6 +217,7 @@ class Machine(RuleBasedStateMachine):
         if refusal is not None:
             job.end("refused")
             job.floor = refusal == MINOR_FLOOR_RULE
+            job.on_hold, job.asked = refusal == "hold", refusal != "block"
         self.ids.append(job_id)
         self.model.jobs.append(job)
         self.model.messages.append(Message(not_before=now))
@@ -260,6 +263,7 @@ class Machine(RuleBasedStateMachine):
                 if not job.finished:
                     job.end("cancelled")
                 job.forgotten, job.pictures, message.removed = True, {}, True
+                job.on_hold, job.asked, job.reported, job.taken_down = False, False, "", False
                 message.want()
 
     def vanish(self, data: st.DataObject) -> None:
@@ -298,7 +302,9 @@ class Machine(RuleBasedStateMachine):
         job = expected[0]
         assert got.id == self.ids[job.number], "the fairest"
         assert (got.request.prompt, got.request.count) == (f"{job.user} {job.number}", job.count)
-        job.state, job.attempt = "running", job.attempt + 1
+        if job.state == "running":
+            job.lose()
+        job.state, job.attempt, job.reached = "running", job.attempt + 1, (0, 0)
         job.lease_until, job.claimed, job.report = now + LEASE, now, ("loading", 0)
         self.model.messages[job.number].want()
         assert got.attempt.number == job.attempt
@@ -317,7 +323,7 @@ class Machine(RuleBasedStateMachine):
             if job.report != ("drawing", step):
                 urgent = job.report[0] != "drawing"
                 self.model.messages[held.number].want(urgent=urgent)
-            job.lease_until, job.report = now + LEASE, ("drawing", step)
+            job.lease_until, job.report, job.reached = now + LEASE, ("drawing", step), (step, 2)
 
     def owns(self, held: Held) -> bool:
         job = self.model.jobs[held.number]
@@ -325,7 +331,8 @@ class Machine(RuleBasedStateMachine):
 
     def finish(self, data: st.DataObject) -> None:
         now, held = self.step("finish"), self.any_of(data, self.held)
-        ending = data.draw(st.sampled_from(("made", "made", "refused", "cancelled", "failed")))
+        endings = ("made", "made", "refused", "held", "cancelled", "failed")
+        ending = data.draw(st.sampled_from(endings))
         decision = data.draw(st.sampled_from((*VISIBLE, *GRAVE)))
         outcome = self.outcome(held, ending, decision)
         with self.database.write() as session:
@@ -334,8 +341,11 @@ class Machine(RuleBasedStateMachine):
         if not written:
             return
         job = self.model.jobs[held.number]
-        job.end(ending)
-        job.bill(now, 0, outcome.device_seconds)
+        job.end("refused" if ending == "held" else ending)
+        job.on_hold = ending == "held"
+        job.asked = job.on_hold or (ending == "made" and decision is Decision.HOLD)
+        share = outcome.pictures if isinstance(outcome, Cancelled) else 0
+        job.bill(now, share, outcome.device_seconds)
         self.model.messages[held.number].want()
         if ending == "made":
             job.pictures = {p.sha256: p.verdict.decision for p in outcome.pictures}  # type: ignore[union-attr]
@@ -349,20 +359,23 @@ class Machine(RuleBasedStateMachine):
             decisions = (Decision.ALLOW, decision)[-held.job.request.count :]
             sha256 = hashlib.sha256(name.encode()).hexdigest()
             return made(held.job, *decisions, sha256=sha256)
-        if ending == "refused":
-            return Refused(verdict=a_verdict(Decision.BLOCK, subject=Subject.REFERENCE))
+        if ending in ("refused", "held"):
+            decided = Decision.HOLD if ending == "held" else Decision.BLOCK
+            return Refused(verdict=a_verdict(decided, subject=Subject.REFERENCE))
         if ending == "cancelled":
-            return Cancelled(device_seconds=1.0)
+            return Cancelled(device_seconds=1.0, pictures=1)
         return Failed(reason=FailureReason.ERROR, device_seconds=1.0)
 
     def release(self, data: st.DataObject) -> None:
         now, held = self.step("release"), self.any_of(data, self.held)
         owned, job = self.owns(held), self.model.jobs[held.number]
         with self.database.write() as session:
-            again = leases.release(session, held.job, now)
+            cancelled = Cancelled(device_seconds=2.0, pictures=1)
+            again = leases.release(session, held.job, now, cancelled)
         assert again is (owned and not job.cancel), "nobody waits for what is cancelled"
         if owned and job.cancel:
             job.end("cancelled")
+            job.bill(now, 1, 2.0)
         elif owned:
             job.state, job.lease_until, job.rung = "waiting", None, now
             job.released += 1
@@ -488,30 +501,67 @@ class Machine(RuleBasedStateMachine):
     def report(self, data: st.DataObject) -> None:
         now, number = self.step("report"), self.any_job(data)
         with self.database.write() as session:
-            review.report(session, self.ids[number], by=account("dave"), now=now)
+            first = review.report(session, self.ids[number], by=account("dave"), now=now)
             assert not review.report(session, self.ids[number], by=account("dave"), now=now)
+        job = self.model.jobs[number]
+        assert first is not bool(job.reported)
+        job.reported = job.reported or "open"
 
     def allow(self, data: st.DataObject) -> None:
         now, number = self.step("allow"), self.any_job(data)
         job = self.model.jobs[number]
         if job.floor and not job.forgotten:
             with pytest.raises(PermissionError), self.database.write() as session:
-                review.allow(session, self.ids[number], by="mod", now=now)
+                decisions.allow(session, self.ids[number], by="mod", now=now)
+            return
+        held = {h for h, decision in job.pictures.items() if decision == Decision.HOLD}
+        gone = job.forgotten or self.model.messages[number].removed
+        reported = job.reported == "open"
+        if gone or (job.cancel if job.on_hold else not held and not reported):
+            self.not_done(decisions.allow, number)
             return
         with self.database.write() as session:
-            hashes = review.allow(session, self.ids[number], by="mod", now=now)
+            hashes = decisions.allow(session, self.ids[number], by="mod", now=now)
+        if job.on_hold:
+            job.go_on(now)
+        assert set(hashes) == held
         self.judged(number, hashes, Decision.ALLOW, "shown")
+
+    def refuse(self, data: st.DataObject) -> None:
+        now, number = self.step("refuse"), self.any_job(data)
+        job = self.model.jobs[number]
+        held = {h for h, decision in job.pictures.items() if decision == Decision.HOLD}
+        if not job.asked:
+            self.not_done(decisions.refuse, number)
+            return
+        with self.database.write() as session:
+            hashes = decisions.refuse(session, self.ids[number], by="mod", now=now)
+        assert set(hashes) == held
+        reported = job.reported
+        self.judged(number, hashes, Decision.BLOCK, "apart")
+        job.reported = reported
 
     def remove(self, data: st.DataObject) -> None:
         now, number = self.step("remove"), self.any_job(data)
+        job, message = self.model.jobs[number], self.model.messages[number]
+        asked = job.asked or job.reported == "open"
+        if message.removed and not asked and (job.taken_down or job.forgotten):
+            self.not_done(decisions.remove, number)
+            return
         with self.database.write() as session:
-            hashes = review.remove(session, self.ids[number], by="mod", now=now)
-        self.model.messages[number].removed = True
+            hashes = decisions.remove(session, self.ids[number], by="mod", now=now)
+        assert set(hashes) == {h for h in job.pictures if h in self.blobs}
+        self.cancelled(number)
+        message.removed = job.taken_down = True
         self.judged(number, hashes, Decision.BLOCK, "apart")
+
+    def not_done(self, decide: Any, number: int) -> None:
+        with pytest.raises(decisions.NotDone), self.database.write() as session:
+            decide(session, self.ids[number], by="mod", now=self.clock())
 
     def judged(self, number: int, hashes: Any, decision: Decision, folder: str) -> None:
         job = self.model.jobs[number]
-        assert set(hashes) == {h for h in job.pictures if h in self.blobs}
+        job.judged()
         for sha256 in hashes:
             job.pictures[sha256] = decision
             self.blobs[sha256] = folder

@@ -130,7 +130,7 @@ QUERIES: dict[str, Callable[[Session], object]] = {
     "position": lambda s: queue.position(
         s, s.scalars(select(JobRow.id).where(is_open()).limit(1)).one()
     ),
-    "waiting": lambda s: queue.waiting(s, "discord"),
+    "waiting": lambda s: queue.waiting(s, "discord", NOON),
     "due": lambda s: deliveries.any_due(s, Platform.DISCORD, NOON),
     "take": lambda s: deliveries.lease_due(
         s,

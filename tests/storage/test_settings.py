@@ -1,12 +1,17 @@
 """Settings and catalog: right ones are read, wrong ones are named."""
 
+import os
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 from pydantic import ValidationError
 
 from bot.core.names import hint
+from storage import doorbell, migrate
+from storage.blobs import Blobs, open_blobs
 from storage.catalog import BUILTIN, load_catalog
+from storage.database import Database, connect
 from storage.settings import Settings
 from tests.conftest import make_settings
 from tests.fakes.nouns import a_request
@@ -88,3 +93,72 @@ def test_the_embedded_model_knows_short_words(tmp_path: Path, words: str) -> Non
     catalog = load_catalog(make_settings(tmp_path))
     assert hint(a_request(prompt=words), catalog) is None
     assert hint(a_request(prompt="a zeppelin"), catalog) is not None
+
+
+@pytest.mark.parametrize("name", ["data_folder", "catalog", "text_rules"])
+@pytest.mark.parametrize("where", ["environment", ".env"])
+def test_a_path_may_begin_at_home(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, where: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    if where == ".env":
+        Path(".env").write_text(f"EASEL_{name.upper()}=~/easel\n")
+    else:
+        monkeypatch.setenv(f"EASEL_{name.upper()}", "~/easel")
+    assert getattr(Settings(), name) == tmp_path / "home" / "easel"
+
+
+def test_the_home_of_nobody(tmp_path: Path) -> None:
+    with pytest.raises(ValidationError, match="home"):
+        make_settings(tmp_path, catalog="~nobody-of-that-name/catalog.toml")
+
+
+def test_addresses_of_files_may_begin_at_home(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    (tmp_path / "home").mkdir()
+    given = {"database_url": "sqlite:///~/data/easel.db", "blob_url": "file://~/pictures"}
+    settings = make_settings(tmp_path, **given)
+    database = connect(settings)
+    migrate.upgrade(database)
+    database.close()
+    sha256 = open_blobs(settings).put(b"pixels")
+    assert (tmp_path / "home" / "data" / "easel.db").is_file()
+    assert (tmp_path / "home" / "pictures" / "shown" / sha256[:2] / sha256).is_file()
+
+
+@pytest.mark.parametrize(
+    "name", ["what?now", "c#", "100%", "%2e%2e", "a b&c=d", "é☃", "x;y,z", "@"]
+)
+def test_any_folder_will_do(tmp_path: Path, name: str) -> None:
+    """What means something in an address means nothing in a folder's name."""
+    settings = make_settings(tmp_path / name)
+    database = connect(settings)
+    migrate.upgrade(database)
+    database.close()
+    blobs = open_blobs(settings)
+    sha256 = blobs.put(b"pixels")
+    assert blobs.get(sha256) == b"pixels"
+    assert [blob.sha256 for blob in blobs.all()] == [sha256]
+    app = doorbell.create_app(settings, ["m"])
+    doorbell.ring(app, "m", UUID(int=1))
+    app.close()
+    assert sorted(os.listdir(tmp_path)) == [name]
+    assert {"easel.db", "blobs", "broker"} <= set(os.listdir(tmp_path / name))
+    assert list((tmp_path / name / "broker" / "messages").glob("*.msg"))
+
+
+@pytest.mark.parametrize("url", ["file:///{0}/what?now", "file:///{0}/what%3Fnow"])
+def test_a_folder_of_pictures_by_its_address(tmp_path: Path, url: str) -> None:
+    Blobs(url.format(str(tmp_path)[1:])).put(b"pixels")
+    assert os.listdir(tmp_path) == ["what?now"]
+
+
+@pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg", "POSTGRES"])
+def test_postgresql_by_all_its_names(scheme: str) -> None:
+    database = Database(f"{scheme}://nobody@127.0.0.1:1/none")
+    assert database.engine.url.drivername == "postgresql+psycopg"
+    assert not database.is_sqlite
+    database.close()

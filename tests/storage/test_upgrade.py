@@ -1,6 +1,7 @@
 """Migrations beside a service that runs: they wait a little, and change all or nothing."""
 
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -36,6 +37,20 @@ def in_use(database: Database, table: str) -> Iterator[None]:
         yield
 
 
+def until_waiting(database: Database, lock: str, long: str) -> None:
+    """Until somebody has waited so long for a lock of this kind."""
+    waiting = text(
+        "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and"
+        " wait_event = :lock and datname = current_database()"
+        " and clock_timestamp() - query_start > cast(:long as interval)"
+    )
+    end = time.monotonic() + PATIENCE_SECONDS
+    with database.engine.connect() as observer:
+        while not observer.scalar(waiting, {"lock": lock, "long": long}):
+            assert time.monotonic() < end, f"nobody waits for a lock ({lock})"
+            observer.rollback()
+
+
 @needs_postgres
 def test_a_table_in_use_ends_the_migration_and_not_the_service(
     old: Database, monkeypatch: pytest.MonkeyPatch
@@ -47,6 +62,21 @@ def test_a_table_in_use_ends_the_migration_and_not_the_service(
             upgrade.result(PATIENCE_SECONDS)
     assert migrate.current(old) == "0001"
     migrate.upgrade(old)
+    assert migrate.current(old) == migrate.newest()
+
+
+@needs_postgres
+def test_who_goes_from_one_table_to_another_is_not_in_the_way(old: Database) -> None:
+    """As a worker of the old release that ends a job: the job first, then whose it was."""
+    with old.engine.begin() as connection:
+        migrate.run(connection, "0003")
+    with ThreadPoolExecutor(1) as pool:
+        with old.engine.begin() as worker:
+            worker.execute(text("update jobs set step = step"))
+            upgrade = pool.submit(migrate.upgrade, old)
+            until_waiting(old, "relation", "10 milliseconds")
+            assert worker.scalar(text("select count(*) from requests")) == 0
+        upgrade.result(PATIENCE_SECONDS)
     assert migrate.current(old) == migrate.newest()
 
 
@@ -73,15 +103,8 @@ def test_who_comes_second_waits_longer_than_for_a_table(
     with old.engine.begin() as first:
         first.execute(text("select pg_advisory_xact_lock(hashtext('easel-migrate'))"))
         second.start()
-        with old.engine.connect() as observer:
-            waited = text(
-                "select count(*) from pg_stat_activity where wait_event = 'advisory'"
-                " and datname = current_database()"
-                " and clock_timestamp() - query_start > interval '200 milliseconds'"
-            )
-            while not observer.scalar(waited):
-                observer.rollback()
-                assert second.is_alive(), "it gave up"
+        until_waiting(old, "advisory", "200 milliseconds")
+        assert second.is_alive(), "it gave up"
     second.join()
     assert migrate.current(old) == migrate.newest()
 

@@ -16,6 +16,7 @@ NEW = {
     "reviews": ("opened_tenant",),
     "bans": ("carried",),
 }
+LOCKED = tuple(NEW)
 
 
 def _text(name: str, length: int) -> sa.Column[str]:

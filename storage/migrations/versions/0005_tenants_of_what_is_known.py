@@ -1,8 +1,11 @@
 """Tenants of what is known, and today's bans as sanctions that hold everywhere
 
-Apart from 0004, so that no table is locked while rows are filled.
+Apart from 0004, so that no table is locked while rows are filled. What an older Easel writes later
+stays as it writes it: who reads asks `storage.accounts`.
 """
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from uuid import uuid4
 
 import sqlalchemy as sa
@@ -14,18 +17,27 @@ branch_labels = None
 depends_on = None
 
 SLACK = "slack"
+PART = 2_000
 
 requests = sa.table(
     "requests",
-    *(sa.column(name) for name in ("id", "platform", "user_id", "workspace_id", "enterprise_id")),
+    sa.column("id", sa.Uuid()),
+    *(sa.column(name) for name in ("platform", "user_id", "workspace_id", "enterprise_id")),
     sa.column("tenant"),
 )
 jobs = sa.table("jobs", sa.column("id"), sa.column("request_id"))
-usage = sa.table("usage", *(sa.column(name) for name in ("job_id", "platform", "tenant")))
-reviews = sa.table("reviews", *(sa.column(n) for n in ("job_id", "opened_by", "opened_tenant")))
+usage = sa.table(
+    "usage", sa.column("job_id", sa.Uuid()), *(sa.column(name) for name in ("platform", "tenant"))
+)
+reviews = sa.table(
+    "reviews",
+    sa.column("id", sa.Uuid()),
+    *(sa.column(name) for name in ("job_id", "opened_by", "opened_tenant")),
+)
 deliveries = sa.table(
     "deliveries",
-    *(sa.column(name) for name in ("job_id", "platform", "application")),
+    sa.column("job_id", sa.Uuid()),
+    *(sa.column(name) for name in ("platform", "application")),
     sa.column("address", sa.JSON()),
 )
 bans = sa.table(
@@ -42,54 +54,81 @@ sanctions = sa.table(
     sa.column("decided_by"),
 )
 
+_tenant = sa.func.coalesce(sa.func.nullif(requests.c.enterprise_id, ""), requests.c.workspace_id)
+_application = deliveries.c.address["application_id"].as_string()
+
+
+def _of_job(job_id: sa.ColumnElement[object]) -> sa.Select[tuple[str]]:
+    return (
+        sa.select(_tenant)
+        .join(jobs, jobs.c.request_id == requests.c.id)
+        .where(requests.c.platform == SLACK, jobs.c.id == job_id)
+    )
+
+
+FILLS = (
+    (
+        *(requests, requests.c.id, {"tenant": _tenant}),
+        sa.and_(requests.c.platform == SLACK, requests.c.tenant == ""),
+    ),
+    (
+        *(usage, usage.c.job_id, {"tenant": _of_job(usage.c.job_id).scalar_subquery()}),
+        sa.and_(usage.c.platform == SLACK, usage.c.tenant == "", _of_job(usage.c.job_id).exists()),
+    ),
+    # Who reported is known by id alone; of the two teams of a shared channel the picture's is
+    # likelier to be theirs.
+    (
+        *(reviews, reviews.c.id, {"opened_tenant": _of_job(reviews.c.job_id).scalar_subquery()}),
+        sa.and_(
+            reviews.c.opened_by != "",
+            reviews.c.opened_tenant == "",
+            _of_job(reviews.c.job_id).exists(),
+        ),
+    ),
+    # Discord's addresses name the application; Slack's do not.
+    (
+        *(deliveries, deliveries.c.job_id, {"application": _application}),
+        sa.and_(
+            deliveries.c.platform == "discord",
+            deliveries.c.application == "",
+            _application.is_not(None),
+        ),
+    ),
+)
+"""A table, its key, what is to be filled, and in which rows, so that none is filled twice."""
+
+
+def ahead(transaction: Callable[[], AbstractContextManager[sa.Connection]]) -> None:
+    """What `upgrade` does to rows, a part in each transaction, so that nobody waits for long. Safe
+    to repeat, and to be left off anywhere."""
+    for table, key, values, lacking in FILLS:
+        rest: sa.ColumnElement[bool] = sa.true()
+        while True:
+            with transaction() as connection:
+                part = sa.select(key).where(rest).order_by(key).offset(PART - 1).limit(1)
+                last = connection.scalar(part)
+                until = rest if last is None else sa.and_(rest, key <= last)
+                connection.execute(table.update().where(until, lacking).values(values))
+            if last is None:
+                break
+            rest = key > last
+
 
 def upgrade() -> None:
     bind = op.get_bind()
-    enterprise = sa.func.nullif(requests.c.enterprise_id, "")
-    bind.execute(
-        requests.update()
-        .where(requests.c.platform == SLACK)
-        .values(tenant=sa.func.coalesce(enterprise, requests.c.workspace_id))
-    )
-    of_job = (
-        sa.select(requests.c.tenant)
-        .join(jobs, jobs.c.request_id == requests.c.id)
-        .where(requests.c.platform == SLACK)
-    )
-    bind.execute(
-        usage.update()
-        .where(usage.c.platform == SLACK)
-        .values(
-            tenant=sa.func.coalesce(of_job.where(jobs.c.id == usage.c.job_id).scalar_subquery(), "")
-        )
-    )
-    # Who reported is known by id alone; of the two teams of a shared channel the picture's is
-    # likelier to be theirs.
-    bind.execute(
-        reviews.update()
-        .where(reviews.c.opened_by != "")
-        .values(
-            opened_tenant=sa.func.coalesce(
-                of_job.where(jobs.c.id == reviews.c.job_id).scalar_subquery(), ""
-            )
-        )
-    )
-    # Discord's addresses name the application; Slack's do not.
-    application = deliveries.c.address["application_id"].as_string()
-    bind.execute(
-        deliveries.update()
-        .where(deliveries.c.platform == "discord")
-        .values(application=sa.func.coalesce(application, ""))
-    )
+    for table, _, values, lacking in FILLS:
+        bind.execute(table.update().where(lacking).values(values))
     _carry_bans(bind)
 
 
 def _carry_bans(bind: sa.Connection) -> None:
     """One for each tenant that a banned id is known in; where none is known, for all."""
-    for ban in bind.execute(sa.select(bans).where(bans.c.carried.is_(False))).all():
+    # A ban of somebody who had been forgotten bans nobody.
+    found = sa.select(bans).where(bans.c.carried.is_(False), bans.c.user_id != "")
+    for ban in bind.execute(found).all():
         tenants: list[str | None] = [""]
         if ban.platform == SLACK:
-            known = sa.select(requests.c.tenant).where(
+            known = sa.select(_tenant).where(
                 requests.c.platform == SLACK, requests.c.user_id == ban.user_id
             )
             tenants = list(bind.scalars(known.distinct())) or [None]

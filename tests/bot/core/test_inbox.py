@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from cryptography.fernet import Fernet
 from sqlalchemy import select, text
 from sqlalchemy.exc import OperationalError
 
@@ -47,9 +48,9 @@ class Adapter:
 
 @asynccontextmanager
 async def process(
-    database: Database, adapter: Adapter, key: str | None = None
+    database: Database, adapter: Adapter, fernet: Fernet | None = None
 ) -> AsyncIterator[Inbox]:
-    it = Inbox(database, Platform.DISCORD, adapter, key=key, lease_seconds=LEASE_SECONDS)
+    it = Inbox(database, Platform.DISCORD, adapter, fernet=fernet, lease_seconds=LEASE_SECONDS)
     it.application = "app"
     yield it
     await it.close()
@@ -227,9 +228,7 @@ async def test_a_database_that_says_nothing_is_told_within_half_a_second(
 async def test_with_another_key_it_waits_for_the_right_one(
     database: Database, clock: FakeClock
 ) -> None:
-    from cryptography.fernet import Fernet
-
-    right, wrong = (Fernet.generate_key().decode() for _ in range(2))
+    right, wrong = (Fernet(Fernet.generate_key()) for _ in range(2))
     async with process(database, Adapter(), right) as inbox:
         await inbox.hear(command())
     for key, done in ((wrong, []), (None, []), (right, ["1"])):

@@ -21,6 +21,7 @@ from storage.log import LogEntry, LoggedPicture
 from tests.fakes.nouns import a_request
 
 FOLDER = Path(__file__).parents[2] / "golden" / "discord"
+HELD = Verdict(subject=Subject.PROMPT, decision=Decision.HOLD, rule="words:hate")
 BLOCKED = Verdict(subject=Subject.PROMPT, decision=Decision.BLOCK, rule="words:sexual")
 
 
@@ -41,6 +42,7 @@ def entry(locale: str, **changes: Any) -> LogEntry:
         model_revision="",
         failure=None,
         cancel_requested=False,
+        lease_until=None,
         queue_seconds=0.0,
         device_seconds=0.0,
         created_at=datetime(2026, 1, 1, tzinfo=UTC),
@@ -87,7 +89,19 @@ CASES: dict[str, tuple[dict[str, Any], QueueView | None]] = {
         None,
     ),
     "all held": ({"state": JobState.MADE, "pictures": pictures(HOLD)}, None),
+    "kept refused": (
+        {"state": JobState.MADE, "pictures": pictures(BLOCK), "verdicts": ((0, HELD),)},
+        None,
+    ),
     "prompt refused": ({"state": JobState.REFUSED, "verdicts": ((None, BLOCKED),)}, None),
+    "prompt held": (
+        {"state": JobState.REFUSED, "verdicts": ((None, HELD),), "held": True},
+        None,
+    ),
+    "prompt kept refused": (
+        {"state": JobState.REFUSED, "verdicts": ((None, HELD),), "judged": "refuse"},
+        None,
+    ),
     "cancelled": ({"state": JobState.CANCELLED}, None),
     "failed": ({"state": JobState.FAILED, "failure": FailureReason.OUT_OF_MEMORY}, None),
 }

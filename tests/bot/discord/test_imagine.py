@@ -9,7 +9,7 @@ from sqlalchemy import update
 
 from bot.core.line import Line
 from bot.i18n import say
-from storage import places, review
+from storage import decisions, places, review
 from storage.domain import Decision, JobState, Mode, Platform
 from storage.domain.job import FailureReason, Phase
 from storage.places import WorkspaceRules
@@ -409,7 +409,7 @@ async def test_a_held_picture_appears_once_it_is_allowed(world: World) -> None:
     await world.deliver()
     entry = world.entry
     with world.line.database.write() as session:
-        for sha256 in review.allow(session, entry.job_id, by="mod", now=world.env.now()):
+        for sha256 in decisions.allow(session, entry.job_id, by="mod", now=world.env.now()):
             world.line.blobs.move(sha256, to_kept_apart=False)
     await world.deliver()
     assert said.response is not None

@@ -6,7 +6,7 @@ import pytest
 from simcord import InteractionResult
 
 from bot.discord.show import BAR_CELLS
-from storage import deliveries
+from storage import decisions, deliveries
 from storage.domain.job import Phase
 from tests.fakes.discord_world import World
 
@@ -78,6 +78,35 @@ async def test_a_private_result_after_the_token_comes_by_direct_message(world: W
     world.painter.paint()
     await world.deliver()
     assert len(world.alice.user.dm_channel.history()) == 2
+
+
+@pytest.mark.parametrize("private", [False, True])
+async def test_what_is_allowed_hours_later_is_shown_once(world: World, private: bool) -> None:
+    """In its message, by the bot's own token; or by direct message, where the token was all."""
+    said = await world.imagine("a swastika on a hindu temple", private=private)
+    await world.deliver()
+    await world.env.advance_time(4 * 3600)
+    job = world.entry.job_id
+    with world.line.database.write() as session:
+        decisions.allow(session, job, by="mod", now=world.env.now())
+    await world.deliver()
+    world.painter.paint()
+    await world.deliver()
+    assert said.response is not None
+    direct = world.alice.user.dm_channel.history() if private else []
+    assert len(said.response.attachments) == (not private)
+    assert [len(message.attachments) for message in direct] == [1] * private
+
+
+async def test_a_refusal_hours_later_is_told(world: World) -> None:
+    said = await world.imagine("a swastika on a hindu temple")
+    await world.deliver()
+    await world.env.advance_time(4 * 3600)
+    with world.line.database.write() as session:
+        decisions.refuse(session, world.entry.job_id, by="mod", now=world.env.now())
+    await world.deliver()
+    assert said.response is not None
+    assert "it stays refused" in str(said.response.embeds[0].description)
 
 
 async def test_closed_direct_messages_wait_in_the_queue(world: World) -> None:

@@ -1,8 +1,6 @@
 """References out of Slack: the token goes to Slack's own hosts, and to no other."""
 
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
 import pytest
@@ -13,44 +11,17 @@ from bot.slack.workspaces import web_client
 from storage.domain import Attached, Complaint
 from storage.settings import Settings
 from tests.conftest import make_settings
+from tests.fakes.elsewhere import Elsewhere, answering
 from tests.fakes.painter import png
 from tests.fakes.slack_client import BOT_TOKEN, FakeSlack
 
 ELEVEN_MIB = 11 * 2**20
 
 
-class Elsewhere(HTTPServer):
-    """Remembers who asked, and with which token."""
-
-    def __init__(self, status: int = 200, body: bytes = b"") -> None:
-        self.asked: list[str] = []
-        server = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                server.asked.append(self.headers.get("Authorization", ""))
-                self.send_response(status)
-                self.send_header("Location", "http://127.0.0.1:9/secret")
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        super().__init__(("127.0.0.1", 0), Handler)
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}"
-
-
 @pytest.fixture
 def elsewhere() -> Iterator[Elsewhere]:
-    with Elsewhere() as server:
-        threading.Thread(target=server.serve_forever).start()
+    with answering() as server:
         yield server
-        server.shutdown()
 
 
 async def read(settings: Settings, **file: Any) -> bytes:
@@ -98,23 +69,19 @@ async def test_of_the_real_slack_only_its_files(settings: Settings, url: str) ->
 
 
 async def test_no_redirect_is_followed(settings: Settings) -> None:
-    with Elsewhere(status=302) as server:
-        threading.Thread(target=server.serve_forever).start()
+    with answering(302) as server:
         local = make_settings(settings.data_folder, slack_api_url=f"{server.url}/api/")
         with pytest.raises(Unavailable) as refused:
             await read(local, url_private=f"{server.url}/a.png")
-        server.shutdown()
     assert "I may not see that file" in str(refused.value)
     assert server.asked == [f"Bearer {BOT_TOKEN}"]
 
 
 async def test_a_file_that_is_larger_than_slack_said(settings: Settings) -> None:
-    with Elsewhere(body=bytes(ELEVEN_MIB)) as server:
-        threading.Thread(target=server.serve_forever).start()
+    with answering(body=bytes(ELEVEN_MIB)) as server:
         local = make_settings(settings.data_folder, slack_api_url=f"{server.url}/api/")
         with pytest.raises(Unavailable) as refused:
             await read(local, url_private=f"{server.url}/a.png", size=10)
-        server.shutdown()
     assert "larger than" in str(refused.value)
 
 

@@ -68,7 +68,20 @@ async def test_forged_and_stale(world: World, kind: str, given: dict[str, Any]) 
         {"X-Slack-Request-Timestamp": "1700000000"},
     ],
 )
-@pytest.mark.parametrize("body", [b"", b"text=x", b"\xff\xfe\x00", b'{"type": "x"'])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"text=x",
+        b"\xff\xfe\x00",
+        b'{"type": "x"',
+        b'{"authorizations": [' * 40_000,
+        b'{"authorizations": [' * 900 + b"]}" * 900,
+        b'{"authorizations": "x"}',
+        b"payload=[]",
+        b"payload=" + b"[" * 40_000,
+    ],
+)
 async def test_garbage(world: World, address: str, headers: dict[str, str], body: bytes) -> None:
     async with aiohttp.ClientSession() as session:
         url = f"http://{address}{EVENTS_PATH}"

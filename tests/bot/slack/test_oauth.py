@@ -33,7 +33,7 @@ async def world(slack: FakeSlack, line: Line, address: str) -> AsyncIterator[Wor
     given = {
         "slack_client_id": CLIENT_ID,
         "slack_client_secret": CLIENT_SECRET,
-        "slack_encryption_key": KEY,
+        "encryption_key": KEY,
     }
     async with serving_http(slack, line, address, **given) as world:
         yield world

@@ -48,12 +48,12 @@ def test_all_is_well(settings: Settings) -> None:
         ({"slack_bot_token": "xoxb-wrong"}, "refuses the bot token"),
         ({"slack_app_token": "xapp-wrong"}, "refuses (invalid_auth) the app-level token"),
         ({"slack_app_token": None, "slack_signing_secret": None}, "no way in"),
-        ({"slack_client_id": "1"}, "EASEL_SLACK_CLIENT_SECRET, EASEL_SLACK_ENCRYPTION_KEY"),
+        ({"slack_client_id": "1"}, "EASEL_SLACK_CLIENT_SECRET, EASEL_ENCRYPTION_KEY"),
         (
             {
                 "slack_client_id": "1",
                 "slack_client_secret": "s",
-                "slack_encryption_key": "not a key",
+                "encryption_key": "not a key",
             },
             "no Fernet key",
         ),
@@ -113,6 +113,15 @@ def test_the_manifest(url: str) -> None:
     assert ("url" in command) is bool(url)
 
 
+SOCKET = {"EASEL_SLACK_APP_TOKEN": "xapp", "EASEL_SLACK_BOT_TOKEN": "xoxb"}
+OAUTH = {
+    "EASEL_SLACK_CLIENT_ID": "1",
+    "EASEL_SLACK_CLIENT_SECRET": "s",
+    "EASEL_ENCRYPTION_KEY": "a" * 42 + "Y=",
+}
+EMPTY, BLANK = {"EASEL_SLACK_SIGNING_SECRET": ""}, {"EASEL_SLACK_SIGNING_SECRET": " \t"}
+
+
 @pytest.mark.parametrize(
     ("environment", "words"),
     [
@@ -120,17 +129,26 @@ def test_the_manifest(url: str) -> None:
         ({"EASEL_SLACK_APP_TOKEN": "xapp"}, "EASEL_SLACK_BOT_TOKEN is not set"),
         (
             {"EASEL_SLACK_SIGNING_SECRET": "x", "EASEL_SLACK_CLIENT_ID": "1"},
-            "EASEL_SLACK_ENCRYPTION_KEY is not set",
+            "EASEL_ENCRYPTION_KEY is not set",
         ),
         (
             {
                 "EASEL_SLACK_SIGNING_SECRET": "x",
                 "EASEL_SLACK_CLIENT_ID": "1",
                 "EASEL_SLACK_CLIENT_SECRET": "s",
-                "EASEL_SLACK_ENCRYPTION_KEY": "short",
+                "EASEL_ENCRYPTION_KEY": "short",
             },
-            "Fernet",
+            "EASEL_ENCRYPTION_KEY: this is no Fernet key",
         ),
+        (SOCKET | {"EASEL_ENCRYPTION_KEY": "short"}, "EASEL_ENCRYPTION_KEY: this is no"),
+        ({"EASEL_SLACK_BOT_TOKEN": "xoxb"} | EMPTY, "EASEL_SLACK_SIGNING_SECRET"),
+        ({"EASEL_SLACK_BOT_TOKEN": "xoxb"} | BLANK, "EASEL_SLACK_SIGNING_SECRET"),
+        (SOCKET | OAUTH, "EASEL_SLACK_SIGNING_SECRET is not set: without it nothing is taken"),
+        (SOCKET | OAUTH | EMPTY, "EASEL_SLACK_SIGNING_SECRET is not set"),
+        (SOCKET | OAUTH | BLANK, "EASEL_SLACK_SIGNING_SECRET is not set"),
+        (SOCKET | OAUTH | {"EASEL_SLACK_CLIENT_SECRET": " "}, "EASEL_SLACK_CLIENT_SECRET is not"),
+        (SOCKET | {"EASEL_SLACK_BOT_TOKEN": ""}, "EASEL_SLACK_BOT_TOKEN is not set"),
+        ({"EASEL_SLACK_APP_TOKEN": " ", "EASEL_SLACK_BOT_TOKEN": "x"}, "EASEL_SLACK_APP_TOKEN or"),
     ],
 )
 def test_a_start_that_cannot_be_says_why(
@@ -165,7 +183,8 @@ def test_the_app_is_built_without_connecting(tmp_path: Path) -> None:
         broker_url="memory://",
         slack_client_id="1",
         slack_client_secret="s",
-        slack_encryption_key=Fernet.generate_key().decode(),
+        slack_signing_secret="s",
+        encryption_key=Fernet.generate_key().decode(),
         slack_api_url="http://127.0.0.1:9/",
     )
     database = connect(settings)

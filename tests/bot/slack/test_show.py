@@ -9,7 +9,7 @@ import pytest
 
 from bot.deliver import Deliverer, RetryLater
 from bot.slack import files
-from storage import deliveries, review
+from storage import decisions, deliveries
 from storage.domain import Decision
 from storage.domain.job import Phase
 from tests.fakes.slack_client import Seen
@@ -285,7 +285,7 @@ async def test_a_moderator_lets_a_held_picture_be_seen(world: World) -> None:
     world.painter.paint(Decision.ALLOW, Decision.HOLD)
     await world.deliver()
     job, now = world.entry.job_id, world.line.database.clock()
-    hashes = await world.line.write(lambda s: review.allow(s, job, by="mod", now=now))
+    hashes = await world.line.write(lambda s: decisions.allow(s, job, by="mod", now=now))
     for sha256 in hashes:
         await asyncio.to_thread(world.line.blobs.move, sha256, to_kept_apart=False)
     await world.deliver()
