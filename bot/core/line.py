@@ -130,7 +130,8 @@ class Line:
         checked: accept.Checked,
     ) -> UUID | Complaint:
         """Tried again, since a commit whose answer was lost has been made all the same: then the
-        event is known, and its placeholder must stay."""
+        event is known, and its placeholder must stay. Of a second press the placeholder is still to
+        go, so that its row stays."""
         now = self.database.clock()
         with self.database.write() as session:
             self.database.lock(session, str(raw.requester))
@@ -138,7 +139,7 @@ class Line:
             taken = known or accept.accept(
                 session, self.settings, request, raw, address, checked, now
             )
-            if isinstance(taken, UUID):
+            if known is None and isinstance(taken, UUID):
                 inbox.taken(session, raw.event)
             return taken
 

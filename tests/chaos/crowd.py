@@ -8,16 +8,19 @@ import time
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import select
 
 from storage.tables import InboxRow, ReviewRow
-from tests.chaos.harness import Process, until
+from tests.chaos.harness import Process, locked, until
 from tests.chaos.nursery import HeldSite
+from tests.chaos.proxy import Proxy
 from tests.fakes.painter import Painter
 from tests.servers import needs_postgres
 
@@ -26,6 +29,16 @@ MUCH = {"person_queue_limit": 10_000, "queue_limit": 10_000, "daily_pictures": 1
 
 NOT_NOW = "nothing will come of it"
 """What is told of a command that could not be written down."""
+
+LATEST_SECONDS = 1.5
+"""For half a second, on a machine that has other things to do."""
+SLOW = 20
+"""Requests whose references are slow."""
+OUTAGES = [
+    "locked",
+    pytest.param("gone", marks=needs_postgres),
+    pytest.param("silent", marks=needs_postgres),
+]
 
 EARLY = ("heard", "written", "acknowledged")
 DRAWN = (*EARLY, "taking", "ringing", "showing", "shown", "random")
@@ -41,6 +54,22 @@ def settings(request: pytest.FixtureRequest, database: str) -> dict[str, Any]:
     if database == "sqlite":
         return dict(MUCH)
     return MUCH | {"database_url": request.getfixturevalue("empty_postgres_url")}
+
+
+@contextmanager
+def away(
+    request: pytest.FixtureRequest, folder: Path, outage: str
+) -> Iterator[tuple[dict[str, Any], Callable[[], AbstractContextManager[None]]]]:
+    """Settings of a database, and what takes it away for as long as a block lasts: SQLite locked by
+    another program, PostgreSQL whose connections are cut, or on which nothing comes."""
+    if outage == "locked":
+        yield dict(MUCH), partial(locked, folder / "easel.db")
+        return
+    proxy = Proxy(request.getfixturevalue("empty_postgres_url"), 5432)
+    try:
+        yield MUCH | {"database_url": proxy.url}, getattr(proxy, outage)
+    finally:
+        proxy.close()
 
 
 def plan(
@@ -158,10 +187,17 @@ class Crowd(ABC):
             gates.let_go(window)
         self.clear()
 
+    def revived(self) -> None:
+        """The next client listens; pictures are drawn again once whoever cancelled was heard."""
+        self.start()
+        if not self.free.is_set():
+            until(lambda: not self._untaken(), "the inbox is empty")
+            self.free.set()
+
     def nothing_left(self) -> None:
         """Wait until nothing stands in the inbox, and all that was acknowledged is answered."""
-        self.free.set()
         until(lambda: not self._untaken(), "the inbox is empty")
+        self.free.set()
         try:
             until(lambda: not self._unanswered(), "all that was acknowledged is answered")
         except TimeoutError as error:

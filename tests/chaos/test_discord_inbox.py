@@ -5,6 +5,7 @@ told of, nothing comes of."""
 from __future__ import annotations
 
 import random
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,22 +14,29 @@ from typing import Any
 
 import pytest
 
-from storage.domain import JobState
+from storage import places
+from storage.domain import JobState, Platform
 from tests.chaos.crowd import (
     CHANGED,
     DATABASES,
     DRAWN,
     FETCHED,
+    LATEST_SECONDS,
+    MUCH,
     NOT_NOW,
+    OUTAGES,
+    SLOW,
     TOLD,
     Asked,
     Crowd,
+    away,
     plan,
     settings,
 )
 from tests.chaos.harness import SCALE, SEED, Process, until
 from tests.chaos.nursery import HeldSite, Nursery
 from tests.fakes.discord_client import FakeDiscord, Seen
+from tests.fakes.discord_state import GUILD
 from tests.fakes.painter import png
 
 pytestmark = pytest.mark.timeout(180 + 30 * SCALE)
@@ -110,7 +118,7 @@ class Club(Crowd):
         return about, user, card
 
     def ask(self, kind: str, *given: Any) -> Asked:
-        about, user, card = given
+        about, user, card, more = *given, None
         discord, prompt = self.discord, f"a green pear {len(self.asked)}"
         if kind == "draw":
             event = discord.imagine(prompt, user=user)
@@ -120,12 +128,13 @@ class Club(Crowd):
             files = {"reference": ("cat.png", png(len(self.asked)))}
             event = discord.imagine(prompt, user=user, files=files)
         elif kind == "rules":
-            event = discord.command("easel quota", user=user, pictures=10_000 + len(self.asked))
+            more = 10_000 + len(self.asked)
+            event = discord.command("easel quota", user=user, pictures=more)
         elif kind == "edit":
             event = discord.submit(about, {"prompt": prompt}, user=user)
         else:
             event = discord.press(card, kind, user=user)
-        asked = Asked(kind=kind, event=event, user=user, about=about)
+        asked = Asked(kind=kind, event=event, user=user, about=about, more=more)
         self.asked.append(asked)
         return asked
 
@@ -168,6 +177,10 @@ class Club(Crowd):
             return entries[asked.about].state is JobState.CANCELLED
         if asked.kind in ("delete", "forget"):
             return self.is_gone(asked.about)
+        if asked.kind == "rules":
+            with self.site.line.database.read() as session:
+                rules = places.rules(session, Platform.DISCORD, str(GUILD))
+            return rules.daily_pictures == asked.more
         return asked.event in entries
 
     def check(self) -> Counter[str]:
@@ -196,12 +209,11 @@ class Club(Crowd):
 
 
 @contextmanager
-def club(folder: Path, discord: FakeDiscord, given: dict[str, Any]) -> Iterator[Club]:
-    with (
-        Nursery() as nursery,
-        HeldSite(folder, nursery, "discord", discord.environment, **given) as site,
-    ):
-        discord.limits(1000, 1.0)
+def club(
+    folder: Path, nursery: Nursery, discord: FakeDiscord, given: dict[str, Any]
+) -> Iterator[Club]:
+    discord.limits(1000, 1.0)
+    with HeldSite(folder, nursery, "discord", discord.environment, **given) as site:
         it = Club(site, discord, site.bot())
         with it.painted():
             it.start()
@@ -210,15 +222,132 @@ def club(folder: Path, discord: FakeDiscord, given: dict[str, Any]) -> Iterator[
 
 @pytest.mark.parametrize("database", DATABASES)
 def test_killed_on_the_way(
-    request: pytest.FixtureRequest, tmp_path: Path, discord: FakeDiscord, database: str
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    nursery: Nursery,
+    discord: FakeDiscord,
+    database: str,
 ) -> None:
     dice = random.Random(SEED)
     kills = plan(WINDOWS, SCALE, dice)
-    with club(tmp_path, discord, settings(request, database)) as it:
+    with club(tmp_path, nursery, discord, settings(request, database)) as it:
         for kind, window in kills:
             it.killed(kind, window, dice)
-            it.start()
-            it.free.set()
+            it.revived()
         it.nothing_left()
         told = it.check()
     print(f"{SCALE} kills on {database}, {dict(Counter(w for _, w in kills))}: {dict(told)}")
+
+
+def test_nothing_comes_of_what_discord_says_nobody_answered(
+    tmp_path: Path, nursery: Nursery, discord: FakeDiscord
+) -> None:
+    """Killed between the row and its acknowledgement: who pressed is told by Discord itself."""
+    dice = random.Random(SEED)
+    with club(tmp_path, nursery, discord, dict(MUCH)) as it:
+        for kind in ("again", "report", "rules", "forget", "delete", "cancel"):
+            it.killed(kind, "written", dice)
+            it.revived()
+        it.nothing_left()
+        assert it.check()["never acknowledged"] >= 6
+
+
+def test_killed_before_the_second_press_is_answered(
+    tmp_path: Path, nursery: Nursery, discord: FakeDiscord
+) -> None:
+    """It is no request of its own, so that its placeholder goes."""
+    with club(tmp_path, nursery, discord, dict(MUCH)) as it:
+        _, user, card = it.ready("again")
+        it.site.gates.hold("telling")
+        first, second = (discord.press(card, "again", user=user) for _ in range(2))
+        it.site.kill(it.bot, "telling")
+        it.start()
+        it.nothing_left()
+
+        def settled() -> bool:
+            shown = [m for m in discord.seen(user=user) if m["interaction_id"] in (first, second)]
+            return [bool(m["files"]) for m in shown] == [True]
+
+        until(settled, "one card, and nobody who thinks", 20)
+
+
+def test_stopped_while_references_come(
+    tmp_path: Path, nursery: Nursery, discord: FakeDiscord
+) -> None:
+    with club(tmp_path, nursery, discord, dict(MUCH)) as it:
+        discord.fault(status=0, seconds=20, methods=["GET"], path="/attachments/*", after=False)
+        for _ in range(SLOW):
+            it.ask("reference", *it.ready("reference"))
+        until(lambda: all(map(it.acknowledged, it.asked)), "all are acknowledged")
+        status = it.bot.stop()
+        it.clear()
+        it.start()
+        it.nothing_left()
+        assert it.check()["pictures shown once"] == SLOW
+    assert status == 0
+
+
+@pytest.mark.parametrize("kind", ["draw", "reference", "again"])
+def test_told_five_times_at_once_to_two_clients(
+    tmp_path: Path, nursery: Nursery, discord: FakeDiscord, kind: str
+) -> None:
+    with club(tmp_path, nursery, discord, dict(MUCH)) as it:
+        before, other = discord.status()["identified"], it.site.bot()
+        given = it.ready(kind)
+        other.start()
+        it.listening(other, lambda: discord.status()["identified"] > before)
+        asked = it.ask(kind, *given)
+        discord.redeliver(asked.event, times=4)
+        until(lambda: it.answered(asked), "it is shown")
+        time.sleep(it.site.settings.lease_seconds)
+        it.nothing_left()
+        assert it.check()["pictures shown once"] == len(it.site.entries()) == len(it.asked)
+
+
+@pytest.mark.parametrize("outage", OUTAGES)
+def test_the_database_does_not_answer(
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    nursery: Nursery,
+    discord: FakeDiscord,
+    outage: str,
+) -> None:
+    with (
+        away(request, tmp_path, outage) as (given, gone),
+        club(tmp_path, nursery, discord, given) as it,
+    ):
+        kinds = ("draw", "reference", "edit", "again", "report", "delete", "rules", "forget")
+        ready = [(kind, it.ready(kind)) for kind in kinds]
+        first = len(it.asked)
+        with gone():
+            asked = [it.ask(kind, *what) for kind, what in ready]
+            until(lambda: all(map(it.refused, asked)), "everybody is told", 10)
+            after = [discord.interaction(a.event)["answered_after_seconds"] for a in asked]
+        print(f"{outage}: told after {max(after):.2f} s at most")
+        assert max(after) < LATEST_SECONDS
+        it.insist("draw", it.ready("draw"), it.acknowledged)
+        time.sleep(it.site.settings.lease_seconds + 1)
+        it.nothing_left()
+        assert it.check()["of those told so by us"] >= len(asked)
+        assert len(it.asked) > first
+
+
+def test_acknowledged_and_down_for_sixteen_minutes(
+    tmp_path: Path, nursery: Nursery, discord: FakeDiscord
+) -> None:
+    """Nobody knows the placeholder's id, and its token is dead: a new message in the channel."""
+    with club(tmp_path, nursery, discord, dict(MUCH)) as it:
+        discord.move_clock(-16 * 60)  # So that the event is as old as it would be.
+        it.site.gates.hold("acknowledged")
+        asked = it.ask("draw", *it.ready("draw"))
+        it.site.kill(it.bot, "acknowledged")
+        discord.move_clock(16 * 60)
+        it.start()
+        job = until(lambda: it.site.entries().get(asked.event), "it is accepted")
+        assert job is not None
+
+        def posted() -> list[Seen]:
+            return [m for m in discord.seen() if m["files"] and not m["interaction_id"]]
+
+        [message] = until(posted, "it is posted anew")
+        assert any(str(job.job_id) in custom_id for custom_id in message["custom_ids"])
