@@ -8,6 +8,7 @@ import os
 import socket
 from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from typing import Protocol, TypeVar
@@ -234,7 +235,7 @@ class Inbox:
                 # With the right key it can be read again, until it is a day old.
                 logger.error("inbox.sealed", received_at=row.received_at.isoformat())
                 continue
-            self._start(raw, row.tries)
+            self._start(replace(raw, heard_at=row.received_at), row.tries)
         return len(rows)
 
     def _look(self) -> list[Untaken]:

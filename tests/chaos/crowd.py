@@ -56,18 +56,31 @@ def settings(request: pytest.FixtureRequest, database: str) -> dict[str, Any]:
     return MUCH | {"database_url": request.getfixturevalue("empty_postgres_url")}
 
 
+@dataclass(frozen=True, kw_only=True)
+class Away:
+    """Settings of a database, what a chat client's own environment says of it, and what takes it
+    away from the client for as long as a block lasts."""
+
+    given: dict[str, Any]
+    environment: dict[str, str]
+    gone: Callable[[], AbstractContextManager[None]]
+
+
 @contextmanager
-def away(
-    request: pytest.FixtureRequest, folder: Path, outage: str
-) -> Iterator[tuple[dict[str, Any], Callable[[], AbstractContextManager[None]]]]:
-    """Settings of a database, and what takes it away for as long as a block lasts: SQLite locked by
-    another program, PostgreSQL whose connections are cut, or on which nothing comes."""
+def away(request: pytest.FixtureRequest, folder: Path, outage: str) -> Iterator[Away]:
+    """SQLite locked by another program; PostgreSQL whose connections are cut, or on which nothing
+    comes."""
     if outage == "locked":
-        yield dict(MUCH), partial(locked, folder / "easel.db")
+        yield Away(given=dict(MUCH), environment={}, gone=partial(locked, folder / "easel.db"))
         return
-    proxy = Proxy(request.getfixturevalue("empty_postgres_url"), 5432)
+    url = request.getfixturevalue("empty_postgres_url")
+    proxy = Proxy(url, 5432)
     try:
-        yield MUCH | {"database_url": proxy.url}, getattr(proxy, outage)
+        yield Away(
+            given=MUCH | {"database_url": url},
+            environment={"EASEL_DATABASE_URL": proxy.url},
+            gone=getattr(proxy, outage),
+        )
     finally:
         proxy.close()
 
@@ -151,12 +164,14 @@ class Crowd(ABC):
         while True:
             asked = self.ask(kind, *given)
 
-            def settled(asked: Asked = asked) -> Any:
+            def settled(asked: Asked = asked) -> tuple[Any, bool] | None:
                 self.site.check_processes()
-                return there(asked) or self.refused(asked)
+                found, refused = there(asked), self.refused(asked)
+                return (found, refused) if found or refused else None
 
-            if (found := until(settled, f"what {kind} leads to")) is not True:
-                return found
+            settled_as = until(settled, f"what {kind} leads to")
+            if settled_as is not None and settled_as[0]:
+                return settled_as[0]
 
     def listening(self, bot: Process, connected: Any) -> None:
         def there() -> bool:

@@ -7,9 +7,10 @@ from __future__ import annotations
 import random
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -36,7 +37,7 @@ from tests.chaos.crowd import (
 from tests.chaos.harness import SCALE, SEED, Process, until
 from tests.chaos.nursery import HeldSite, Nursery
 from tests.fakes.discord_client import FakeDiscord, Seen
-from tests.fakes.discord_state import GUILD
+from tests.fakes.discord_state import ANSWER_SECONDS, GUILD
 from tests.fakes.painter import png
 
 pytestmark = pytest.mark.timeout(180 + 30 * SCALE)
@@ -210,10 +211,16 @@ class Club(Crowd):
 
 @contextmanager
 def club(
-    folder: Path, nursery: Nursery, discord: FakeDiscord, given: dict[str, Any]
+    folder: Path,
+    nursery: Nursery,
+    discord: FakeDiscord,
+    given: dict[str, Any],
+    environment: Mapping[str, str] = MappingProxyType({}),
 ) -> Iterator[Club]:
     discord.limits(1000, 1.0)
-    with HeldSite(folder, nursery, "discord", discord.environment, **given) as site:
+    with HeldSite(
+        folder, nursery, "discord", {**discord.environment, **environment}, **given
+    ) as site:
         it = Club(site, discord, site.bot())
         with it.painted():
             it.start()
@@ -247,6 +254,7 @@ def test_nothing_comes_of_what_discord_says_nobody_answered(
     with club(tmp_path, nursery, discord, dict(MUCH)) as it:
         for kind in ("again", "report", "rules", "forget", "delete", "cancel"):
             it.killed(kind, "written", dice)
+            discord.move_clock(ANSWER_SECONDS)
             it.revived()
         it.nothing_left()
         assert it.check()["never acknowledged"] >= 6
@@ -313,13 +321,13 @@ def test_the_database_does_not_answer(
     outage: str,
 ) -> None:
     with (
-        away(request, tmp_path, outage) as (given, gone),
-        club(tmp_path, nursery, discord, given) as it,
+        away(request, tmp_path, outage) as outside,
+        club(tmp_path, nursery, discord, outside.given, outside.environment) as it,
     ):
         kinds = ("draw", "reference", "edit", "again", "report", "delete", "rules", "forget")
         ready = [(kind, it.ready(kind)) for kind in kinds]
         first = len(it.asked)
-        with gone():
+        with outside.gone():
             asked = [it.ask(kind, *what) for kind, what in ready]
             until(lambda: all(map(it.refused, asked)), "everybody is told", 10)
             after = [discord.interaction(a.event)["answered_after_seconds"] for a in asked]

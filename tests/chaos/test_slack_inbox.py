@@ -7,9 +7,10 @@ from __future__ import annotations
 import random
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -263,10 +264,14 @@ def _actions(message: Seen) -> list[str]:
 
 @contextmanager
 def studio(
-    folder: Path, nursery: Nursery, slack: FakeSlack, given: dict[str, Any]
+    folder: Path,
+    nursery: Nursery,
+    slack: FakeSlack,
+    given: dict[str, Any],
+    environment: Mapping[str, str] = MappingProxyType({}),
 ) -> Iterator[Studio]:
     slack.loosen(1000)
-    with HeldSite(folder, nursery, "slack", slack.environment, **given) as site:
+    with HeldSite(folder, nursery, "slack", {**slack.environment, **environment}, **given) as site:
         it = Studio(site, slack, site.bot())
         with it.painted():
             it.start()
@@ -349,14 +354,14 @@ def test_the_database_does_not_answer(
 ) -> None:
     """Words at the command, in the form and beside the button; a mention comes again."""
     with (
-        away(request, tmp_path, outage) as (given, gone),
-        studio(tmp_path, nursery, slack, given) as it,
+        away(request, tmp_path, outage) as outside,
+        studio(tmp_path, nursery, slack, outside.given, outside.environment) as it,
     ):
         told = ("draw", "form", "report", "vary", "delete")
         ready = [(kind, it.ready(kind)) for kind in told]
         mention = it.ready("mention")
         first = len(it.asked)
-        with gone():
+        with outside.gone():
             for kind, what in ready:
                 it.ask(kind, *what)
             again = it.ask("mention", *mention)
