@@ -9,11 +9,9 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import Awaitable, Callable, Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Collection
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Protocol
 from uuid import UUID
 
 import structlog
@@ -21,58 +19,39 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from bot.core.line import Line
+from bot.core.mine import unshown
 from bot.core.names import hint
-from bot.core.present import is_silent, present, queue_view, served_models
+from bot.core.present import (
+    QueueView,
+    is_silent,
+    present,
+    queue_view,
+    served_models,
+    taken_down,
+)
 from bot.i18n import say
-from storage import deliveries, log, queue
+from bot.showing import NOTICE, Defect, Doubtful, Gone, Operators, Refusal, RetryLater, Show, Told
+from storage import deliveries, jobs, log, queue
 from storage.changes import Changes
-from storage.domain import Card, CardPicture, Delivery, JobState, Platform
-from storage.queue import Waiting
+from storage.domain import Card, CardPicture, Delivery, JobState
+from storage.log import LogEntry
+from storage.queue import Unfinished
 
 logger = structlog.get_logger()
 
 POLL_SECONDS = 0.1
 PACE = timedelta(seconds=1.5)
 QUEUE_REFRESH_SECONDS = 2.0
-LONGEST_RETRY_SECONDS = 300.0
-LATE = timedelta(minutes=13)
-"""A card that has waited so long is shown once more: a platform may have to say that the picture
-will come another way."""
-
-
-class Gone(Exception):
-    """There is nobody to show it to: channel or message deleted, bot removed. Final."""
-
-
-class RetryLater(Exception):
-    """The platform says wait, or did not answer."""
-
-    def __init__(self, seconds: float | None = None) -> None:
-        super().__init__(f"retry after {seconds} s")
-        self.seconds = seconds
-
-
-@dataclass(frozen=True, kw_only=True)
-class Shown:
-    """What the message shows now. `address` may have become another one (a private result that
-    moved to direct messages)."""
-
-    address: Mapping[str, str]
-    pictures: bool
-
-
-PictureReader = Callable[[CardPicture], Awaitable[bytes]]
-
-
-class Show(Protocol):
-    """A platform's way to make one message say what a card says.
-
-    Raises Gone or RetryLater. Anything else is a defect: it is logged and tried again later.
-    """
-
-    platform: Platform
-
-    async def show(self, delivery: Delivery, card: Card, read: PictureReader) -> Shown: ...
+_WAITS = {
+    RetryLater: (0.5, 300.0),
+    Defect: (0.5, 300.0),
+    Operators: (5.0, 60.0),
+    Doubtful: (10.0, 600.0),
+}
+"""Seconds to the next try, first and longest; each is twice the one before."""
+TAKE_DOWN_WAITS = (10.0, 3600.0)
+"""It is never given up, and what refuses it may refuse for good."""
+DOUBT = timedelta(hours=1)
 
 
 class Deliverer:
@@ -115,18 +94,19 @@ class Deliverer:
 
     async def step(self) -> int:
         """Take what is due and start to show it. How many messages that were."""
-        line, platform = self._line, self._show.platform
+        line, platform, application = self._line, self._show.platform, self._show.application
         now, busy = line.database.clock(), tuple(self._busy)
 
         def take() -> list[Delivery]:
             if line.database.is_sqlite:  # There is one writer at a time.
                 with line.database.read() as session:
-                    if not deliveries.any_due(session, platform, now):
+                    if not deliveries.any_due(session, platform, now, application):
                         return []
             with line.database.write() as session:
                 return deliveries.lease_due(
                     session,
                     platform,
+                    application=application,
                     owner=self._owner,
                     lease=self._lease,
                     pace=PACE,
@@ -156,15 +136,13 @@ class Deliverer:
         try:
             card = await self._card(delivery)
             shown = await self._show.show(delivery, card, self._read)
-        except Gone as gone:
-            reason = str(gone) or "gone"
-            logger.info("deliver.gone", job=str(delivery.job_id), reason=reason)
-            await self._line.write(lambda s: deliveries.give_up(s, delivery, reason))
         except RetryLater as later:
-            await self._retry(delivery, later.seconds)
+            await self._retry(delivery, later)
+        except Refusal as refusal:
+            await self._refused(delivery, refusal)
         except Exception as error:
             logger.error("deliver.failed", job=str(delivery.job_id), error=type(error).__name__)
-            await self._retry(delivery, None)
+            await self._retry(delivery, Defect(type(error).__name__))
         else:
             now = self._line.database.clock()
             await self._line.write(
@@ -180,45 +158,111 @@ class Deliverer:
             if self._after_show is not None:
                 await self._after_show()
 
-    async def _retry(self, delivery: Delivery, seconds: float | None) -> None:
-        failed = seconds is None
+    async def _refused(self, delivery: Delivery, refusal: Refusal) -> None:
+        sort = type(refusal).__name__.lower()
+        logger.warning("deliver.refused", job=str(delivery.job_id), code=refusal.code, sort=sort)
+        since = delivery.trouble_since if delivery.trouble == refusal.code else None
+        over = since is not None and self._line.database.clock() - since >= DOUBT
+        if isinstance(refusal, Gone):
+            await self._nobody(delivery, refusal.code)
+        elif delivery.removed:
+            await self._retry(delivery, Operators(refusal.code))
+        elif isinstance(refusal, Told) or (isinstance(refusal, Doubtful) and over):
+            await self._tell(delivery, refusal.code)
+        else:
+            await self._retry(delivery, refusal)
+
+    async def _nobody(self, delivery: Delivery, code: str) -> None:
+        """Nobody is there, so nothing is drawn for them any more."""
+        now = self._line.database.clock()
+        # In two transactions: who finishes a job locks it before its message.
+        if await self._line.write(lambda s: deliveries.give_up(s, delivery, code or "gone")):
+            await self._line.write(lambda s: jobs.cancel(s, delivery.job_id, now))
+
+    async def _tell(self, delivery: Delivery, code: str) -> None:
+        """Who asked hears that the card cannot be where it should; `/queue` has it."""
+        entry = await self._line.read(lambda s: log.entry(s, delivery.job_id))
+        try:
+            if entry is not None and entry.user_id:
+                words = unshown(entry)
+                await self._show.tell(delivery, entry.user_id, entry.locale, words, code)
+        except RetryLater as later:
+            await self._retry(delivery, later)
+            return
+        except Refusal as refusal:
+            logger.info("deliver.untold", job=str(delivery.job_id), code=refusal.code)
+        await self._line.write(lambda s: deliveries.give_up(s, delivery, code))
+
+    async def _retry(self, delivery: Delivery, refusal: Refusal) -> None:
+        """Who only waits, as the platform wants it, has not failed."""
+        if isinstance(refusal, RetryLater) and refusal.code:
+            logger.info("deliver.later", job=str(delivery.job_id), code=refusal.code)
+        seconds = refusal.seconds if isinstance(refusal, RetryLater) else None
+        failed, now = seconds is None, self._line.database.clock()
         if seconds is None:
-            seconds = min(LONGEST_RETRY_SECONDS, 0.5 * 2.0 ** min(delivery.tries, 10))
-        at = self._line.database.clock() + timedelta(seconds=seconds)
+            kept = delivery.removed and isinstance(refusal, Operators)
+            first, longest = TAKE_DOWN_WAITS if kept else _WAITS[type(refusal)]
+            seconds = min(longest, first * 2.0 ** min(delivery.tries, 20))
+        # What keeps a picture up is always told.
+        silent = isinstance(refusal, RetryLater) and not (failed and delivery.removed)
+        trouble = "" if silent else refusal.code
         await self._line.write(
-            lambda s: deliveries.retry(s, delivery, owner=self._owner, at=at, failed=failed)
+            lambda s: deliveries.retry(
+                s,
+                delivery,
+                owner=self._owner,
+                at=now + timedelta(seconds=seconds),
+                failed=failed,
+                trouble=trouble,
+                now=now,
+            )
         )
 
     async def _card(self, delivery: Delivery) -> Card:
         line = self._line
+        if delivery.removed:  # Nothing that can fail stands before a take-down.
+            return taken_down(delivery.job_id)
         now = line.database.clock()
 
-        def look() -> Card:
+        def look() -> tuple[LogEntry, QueueView | None]:
             with line.database.read() as session:
                 entry = log.entry(session, delivery.job_id)
                 if entry is None:
                     raise Gone("forgotten")
                 waiting = entry.state is JobState.WAITING or entry.lost(now)
-                view = queue_view(session, entry, now) if waiting else None
-                words = hint(entry.request, line.catalog) if entry.user_id else None
-                told = say(entry.locale, words.text, **words.values) if words else ""
-                return present(entry, view, told)
+                return entry, queue_view(session, entry, now) if waiting else None
 
-        return await asyncio.to_thread(look)
+        def make() -> Card:
+            entry, view = look()
+            return present(entry, view, self._hint(entry))
+
+        return await asyncio.to_thread(make)
+
+    def _hint(self, entry: LogEntry) -> str:
+        """A nicety, which keeps no result from being shown."""
+        if entry.state is not JobState.MADE or entry.message_removed or not entry.user_id:
+            return ""
+        try:
+            words = hint(entry.request, self._line.catalog)
+            return say(entry.locale, words.text, **words.values) if words else ""
+        except Exception as error:
+            logger.error("deliver.hint", job=str(entry.job_id), error=type(error).__name__)
+            return ""
 
     async def _read(self, picture: CardPicture) -> bytes:
         return await asyncio.to_thread(self._line.blobs.get, picture.sha256)
 
     async def refresh_waiting(self) -> None:
-        """Cards of waiting jobs change when those before them are done."""
-        line, platform = self._line, self._show.platform
+        """Cards of waiting jobs change when those before them are done, and those of all
+        unfinished ones shortly before their token dies."""
+        line, platform, application = self._line, self._show.platform, self._show.application
         now = line.database.clock()
 
         def look() -> list[tuple[UUID, str]]:
             with line.database.read() as session:
-                waiting = queue.waiting(session, platform, now)
+                unfinished = queue.unfinished(session, platform, now, application)
                 served = served_models(session, now)
-            views = ((job, _of_waiting(job, served, now)) for job in waiting)
+            views = ((job, _of_unfinished(job, served, now)) for job in unfinished)
             return [(job.job_id, words) for job, words in views if words != job.said]
 
         views = await asyncio.to_thread(look)
@@ -231,7 +275,9 @@ class Deliverer:
             await line.write(tell)
 
 
-def _of_waiting(job: Waiting, served: Collection[str], now: datetime) -> str:
-    late = " late" if now - job.created_at > LATE else ""
+def _of_unfinished(job: Unfinished, served: Collection[str], now: datetime) -> str:
+    late = job.token_expires_at is not None and now >= job.token_expires_at - NOTICE
+    if not job.waiting:  # Progress speaks for itself.
+        return "late" if late else job.said
     silent = is_silent(job.model in served, job.created_at, now)
-    return f"{job.position} {'silent' if silent else 'alive'}{late}"
+    return f"{job.position} {'silent' if silent else 'alive'}{' late' if late else ''}"

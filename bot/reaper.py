@@ -12,7 +12,7 @@ from obstore.exceptions import BaseError as StoreError
 from sqlalchemy.exc import OperationalError
 
 from bot.core.line import Line
-from storage import forget, inbox, leases, metrics, sweep
+from storage import forget, inbox, leases, metrics, pixels, sweep
 
 logger = structlog.get_logger()
 
@@ -60,7 +60,8 @@ class Reaper:
         older = timedelta(days=line.settings.blocked_kept_days)
         now = line.database.clock()
         hashes = await line.write(lambda s: forget.expire_blocked(s, older_than=older, now=now))
-        await asyncio.to_thread(forget.delete_blobs, line.blobs, hashes)
+        await asyncio.to_thread(pixels.settle, line.database, line.blobs, hashes)
+        await asyncio.to_thread(forget.go_on, line.database, line.blobs, keep=older)
         if lost := await line.write(lambda s: inbox.expire(s, now)):
             logger.error("inbox.expired", count=lost)
 

@@ -21,8 +21,10 @@ from sqlalchemy import (
 )
 
 from storage.domain import Account, Platform
+from storage.forgotten import pseudonym
 from storage.tables import (
     BanRow,
+    InboxRow,
     JobRow,
     RequestRow,
     ReviewRow,
@@ -40,12 +42,14 @@ class Unsaid:
     platform: BindParameter[str]
     tenant: BindParameter[str]
     user_id: BindParameter[str]
+    pseudonym: BindParameter[str]
 
 
 UNSAID = Unsaid(
     platform=bindparam("account_platform"),
     tenant=bindparam("account_tenant"),
     user_id=bindparam("account_user"),
+    pseudonym=bindparam("account_pseudonym"),
 )
 Whose = Account | Unsaid
 
@@ -55,6 +59,7 @@ def given(account: Account) -> dict[str, str]:
         "account_platform": account.platform,
         "account_tenant": account.tenant,
         "account_user": account.user_id,
+        "account_pseudonym": pseudonym(account),
     }
 
 
@@ -94,11 +99,11 @@ def asked_among_few(whose: Whose) -> ColumnElement[bool]:
     )
 
 
-def counted(whose: Whose) -> ColumnElement[bool]:
-    """Usage that counts against them: what may be theirs does."""
+def counted(whose: Unsaid) -> ColumnElement[bool]:
+    """Usage that counts against them: what may be theirs does, and what they have had forgotten."""
     return and_(
         UsageRow.platform == whose.platform,
-        UsageRow.user_id == whose.user_id,
+        UsageRow.user_id.in_([whose.user_id, whose.pseudonym]),
         UsageRow.tenant.in_([whose.tenant, ""]),
     )
 
@@ -109,7 +114,12 @@ def used(whose: Whose) -> ColumnElement[bool]:
         JobRow.id == UsageRow.job_id, RequestRow.id == JobRow.request_id, asked(whose)
     )
     known = UsageRow.tenant == whose.tenant
-    return and_(counted(whose), or_(known, of_theirs.correlate(UsageRow)))
+    return and_(
+        UsageRow.platform == whose.platform,
+        UsageRow.user_id == whose.user_id,
+        UsageRow.tenant.in_([whose.tenant, ""]),
+        or_(known, of_theirs.correlate(UsageRow)),
+    )
 
 
 _reported_in = case((ReviewRow.opened_tenant != "", ReviewRow.opened_tenant), else_=tenant)
@@ -124,6 +134,16 @@ def reported(whose: Whose) -> ColumnElement[bool]:
         _reported_in == whose.tenant,
     )
     return and_(ReviewRow.opened_by == whose.user_id, there.correlate(ReviewRow))
+
+
+def heard(whose: Whose) -> ColumnElement[bool]:
+    """What they asked for that is not taken yet."""
+    return and_(
+        InboxRow.platform == whose.platform,
+        InboxRow.tenant == whose.tenant,
+        InboxRow.user_id == whose.user_id,
+        InboxRow.body != "",
+    )
 
 
 IS_BAN = and_(SanctionRow.kind == "ban", SanctionRow.ended_at.is_(None))
@@ -146,6 +166,7 @@ def banned_of_old(whose: Whose) -> ColumnElement[bool]:
 NAMED: tuple[Select[str, str, str], ...] = (
     select(RequestRow.platform, tenant, RequestRow.user_id),
     select(UsageRow.platform, UsageRow.tenant, UsageRow.user_id),
+    select(InboxRow.platform, InboxRow.tenant, InboxRow.user_id),
     select(RequestRow.platform, _reported_in, ReviewRow.opened_by)
     .join(JobRow, JobRow.request_id == RequestRow.id)
     .join(ReviewRow, ReviewRow.job_id == JobRow.id),

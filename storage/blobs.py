@@ -36,12 +36,12 @@ class NotStored(Exception):
 
 
 class Blobs:
-    """`put` raises NotStored; `get` and `move` raise FileNotFoundError for what is not there."""
+    """`put` raises NotStored; `get`, `move` and `copy` FileNotFoundError for what is not there."""
 
     def __init__(self, url: str) -> None:
         self.store: ObjectStore
         self._folder: Path | None = None
-        if url.startswith("file:"):
+        if url.startswith(("file:", "/", "~")):
             self._folder = _folder(url)
             private.make(self._folder)
             self.store = LocalStore(self._folder, mkdir=True, automatic_cleanup=True)
@@ -81,6 +81,15 @@ class Blobs:
         except FileNotFoundError:
             obstore.head(self.store, target)
 
+    def copy(self, sha256: str) -> None:
+        """Into whichever of the two places it is missing from."""
+        for kept_apart in (False, True):
+            source, target = _key(sha256, not kept_apart), _key(sha256, kept_apart)
+            try:
+                obstore.head(self.store, target)
+            except FileNotFoundError:
+                obstore.copy(self.store, source, target)
+
     def delete(self, sha256: str) -> None:
         """From both places; what is not there is no error."""
         for kept_apart in (False, True):
@@ -112,7 +121,9 @@ class Blobs:
 
 
 def _folder(url: str) -> Path:
-    """Of a `file:` address, in which `?` and `#` are letters like others."""
+    """Of a path, or of a `file:` address, in which `?` and `#` are letters like others."""
+    if not url.startswith("file:"):
+        return at_home(Path(url))
     path = url.removeprefix("file:")
     if path.startswith("//"):
         path = path[2:].removeprefix("localhost")

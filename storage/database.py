@@ -86,6 +86,14 @@ class Database:
         with engine.connect() as connection, connection.begin():
             yield connection
 
+    def vacuum(self, *tables: str) -> None:
+        """Overwrite what PostgreSQL keeps of rows that were changed or deleted, but for what
+        somebody may still be reading; autovacuum waits until a table has many."""
+        autocommit = self.engine.execution_options(isolation_level="AUTOCOMMIT")
+        with autocommit.connect() as connection:
+            for name in tables:
+                connection.execute(text(f'VACUUM "{name}"'))
+
     def checkpoint(self) -> None:
         """Empty SQLite's log beside the database, where deleted words would stay for a while.
         Waits for nobody: while others read, the next time will do."""

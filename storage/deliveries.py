@@ -14,10 +14,10 @@ from uuid import UUID
 from sqlalchemy import Integer, Row, Update, and_, bindparam, func, or_, select, update
 from sqlalchemy.orm import Session
 
-from storage import accounts, changes, metrics
+from storage import changes, metrics
 from storage.database import is_sqlite
-from storage.domain import Account, Delivery, JobState, Platform
-from storage.tables import DeliveryRow, JobRow, RequestRow, UtcDateTime, add, table
+from storage.domain import Delivery, Platform
+from storage.tables import DeliveryRow, UtcDateTime, add, table
 
 _SOON = timedelta(seconds=2)
 """Who comes back later than this does not keep others waiting."""
@@ -31,13 +31,14 @@ def create(
     now: datetime,
     application: str = "",
 ) -> None:
-    """The first revision, with the address of the placeholder that is already there."""
+    """The first revision, with the address of the placeholder that is already there. It is shown
+    by the `application` that was asked."""
     add(
         session,
         DeliveryRow,
         job_id=job_id,
         platform=platform,
-        application=application,
+        application=application or address.get("application_id", ""),
         address=dict(address),
         message_id=address.get("message_id", ""),
         created_at=now,
@@ -45,9 +46,14 @@ def create(
     )
 
 
+_REMOVED = {"removed": True, "gone": None, "not_before": DeliveryRow.created_at, "tries": 0}
+"""At once, and also what was given up: it may have shown a picture before that."""
+
+
 def desire(session: Session, job_id: UUID, *, urgent: bool = True, removed: bool = False) -> None:
     """The card of this job has changed. `urgent` is everything but progress; `removed` takes the
-    message away for good."""
+    message away for good, also one that could not be edited any more: at once, and as often as it
+    takes."""
     told = urgent and not is_sqlite(session)
     session.execute(_desire(urgent, removed, told), {"job": job_id})
 
@@ -58,10 +64,19 @@ def _desire(urgent: bool, removed: bool, told: bool) -> Update:
     if urgent:
         values["urgent"] = True
     if removed:
-        values["removed"] = True
+        values |= _REMOVED
     messages = table(DeliveryRow)
     desired = update(messages).where(messages.c.job_id == bindparam("job")).values(values)
     return desired.returning(changes.BELL) if told else desired
+
+
+def take_down(session: Session, jobs: Sequence[UUID]) -> None:
+    """As `desire` with `removed`, of many jobs."""
+    messages, given = table(DeliveryRow), {"jobs": jobs}
+    theirs = messages.c.job_id.in_(bindparam("jobs", expanding=True))
+    values = {"desired_revision": DeliveryRow.desired_revision + 1, "urgent": True, **_REMOVED}
+    removed = update(messages).where(theirs).values(values)
+    session.execute(removed if is_sqlite(session) else removed.returning(changes.BELL), given)
 
 
 def lease_due(
@@ -72,14 +87,16 @@ def lease_due(
     lease: timedelta,
     pace: timedelta,
     now: datetime,
+    application: str = "",
     only: UUID | None = None,
     busy: Collection[UUID] = (),
     limit: int = 20,
 ) -> list[Delivery]:
-    """Take messages that lag behind (of all jobs, or of `only` one); mere progress waits until
-    `pace` after the last edit. What the owner is still `busy` with is not taken twice, however
-    long it takes."""
+    """Take messages that lag behind (of all jobs of this `application`, or of `only` one); mere
+    progress waits until `pace` after the last edit. What the owner is still `busy` with is not
+    taken twice, however long it takes."""
     given = {"chat": platform, "now": now, "busy": list(busy), "paced": now - pace}
+    given |= {"app": application}
     given |= {"owner": owner, "until": now + lease, "limit": limit, "only": only}
     rows = session.execute(_lease_due(only is not None), given).all()
     return [_delivery(row) for row in sorted(rows, key=lambda row: row.not_before)]
@@ -89,6 +106,7 @@ def lease_due(
 _now = bindparam("now", type_=UtcDateTime())
 _behind = and_(
     DeliveryRow.platform == bindparam("chat"),
+    DeliveryRow.application.in_(("", bindparam("app"))),
     DeliveryRow.shown_revision < DeliveryRow.desired_revision,
     DeliveryRow.gone.is_(None),
     DeliveryRow.not_before <= _now,
@@ -133,15 +151,17 @@ def _lease_due(only: bool) -> Update:
     )
 
 
-def any_due(session: Session, platform: Platform, now: datetime) -> bool:
+def any_due(session: Session, platform: Platform, now: datetime, application: str = "") -> bool:
     """A cheap look before `lease_due` takes the write lock."""
-    return session.scalar(_ANY_DUE, {"chat": platform, "now": now}) is not None
+    given = {"chat": platform, "now": now, "app": application}
+    return session.scalar(_ANY_DUE, given) is not None
 
 
 def _delivery(row: DeliveryRow | Row[*tuple[Any, ...]]) -> Delivery:
     return Delivery(
         job_id=row.job_id,
         platform=Platform(row.platform),
+        application=row.application,
         address=dict(row.address),
         desired_revision=row.desired_revision,
         shown_revision=row.shown_revision,
@@ -150,6 +170,8 @@ def _delivery(row: DeliveryRow | Row[*tuple[Any, ...]]) -> Delivery:
         tries=row.tries,
         created_at=row.created_at,
         lease_until=row.lease_until,
+        trouble=row.trouble,
+        trouble_since=row.trouble_since,
     )
 
 
@@ -179,6 +201,7 @@ def shown(
         return
     row.shown_revision = max(row.shown_revision, delivery.desired_revision)
     row.shown_at, row.shown_pictures, row.tries = now, pictures, 0
+    row.trouble, row.trouble_since = "", None
     row.address, row.message_id = dict(address), address.get("message_id", "")
     row.lease_until = None
 
@@ -199,17 +222,28 @@ def remember(session: Session, delivery: Delivery, address: Mapping[str, str]) -
 
 
 def retry(
-    session: Session, delivery: Delivery, *, owner: str, at: datetime, failed: bool = True
+    session: Session,
+    delivery: Delivery,
+    *,
+    owner: str,
+    at: datetime,
+    failed: bool = True,
+    trouble: str = "",
+    now: datetime | None = None,
 ) -> None:
     """Show it later. Who only waits, as the platform wants it, has not `failed`, and does not wait
-    the longer for it the next time."""
+    the longer for it the next time. `trouble` is the code of a refusal, at `now`."""
     row = session.get(DeliveryRow, delivery.job_id)
     if row is not None and not _holds(row, delivery, owner):
         # It may have taken effect all the same, after what is newer.
         desire(session, delivery.job_id)
+    elif row is not None and row.removed and not delivery.removed:
+        row.lease_until = None  # It has to go by now, and that does not wait.
     elif row is not None:
         row.tries += failed
         row.not_before, row.lease_until, row.urgent = at, None, True
+        if trouble and row.trouble != trouble[:100]:
+            row.trouble, row.trouble_since = trouble[:100], now
         metrics.after_commit(session, metrics.DELIVERY_RETRIES.labels(row.platform).inc)
 
 
@@ -226,6 +260,7 @@ def ahead(session: Session, delivery: Delivery, now: datetime) -> int:
         .select_from(DeliveryRow)
         .where(
             DeliveryRow.platform == delivery.platform,
+            DeliveryRow.application.in_(("", delivery.application)),
             DeliveryRow.shown_revision < DeliveryRow.desired_revision,
             DeliveryRow.gone.is_(None),
             DeliveryRow.message_id == "",
@@ -243,15 +278,21 @@ def ahead(session: Session, delivery: Delivery, now: datetime) -> int:
     return session.scalar(query) or 0
 
 
-def give_up(session: Session, delivery: Delivery, reason: str) -> None:
-    """Nobody is there to show it to: the channel or message is deleted, the bot was removed. Who
-    has lost the lease may speak of an address that is not the newest any more."""
-    row = session.get(DeliveryRow, delivery.job_id)
-    if row is not None and row.lease_until == delivery.lease_until:
-        row.gone, row.lease_until = reason[:100], None
-        metrics.after_commit(session, metrics.DELIVERIES_GONE.labels(row.platform).inc)
-        if row.removed:
-            row.address = {}  # It may name a person, and leads nowhere any more.
+def give_up(session: Session, delivery: Delivery, reason: str) -> bool:
+    """It cannot be shown there. False, and nothing changed, for who has lost the lease: they may
+    speak of an address that is not the newest any more, or of a card that has to go by now."""
+    row = session.get(DeliveryRow, delivery.job_id, with_for_update=True)
+    if row is None or row.lease_until != delivery.lease_until:
+        return False
+    if row.removed and not delivery.removed:
+        row.lease_until = None
+        return False
+    row.gone, row.lease_until = reason[:100], None
+    row.trouble, row.trouble_since = "", None
+    metrics.after_commit(session, metrics.DELIVERIES_GONE.labels(row.platform).inc)
+    if row.removed:
+        row.address = {}  # It may name a person, and leads nowhere any more.
+    return True
 
 
 def by_message(session: Session, platform: Platform, message_id: str) -> UUID | None:
@@ -264,30 +305,14 @@ def by_message(session: Session, platform: Platform, message_id: str) -> UUID | 
     )
 
 
-def stranded(session: Session, account: Account, limit: int) -> Sequence[UUID]:
-    """This person's private results that could not be sent to them, newest first."""
-    query = (
-        select(DeliveryRow.job_id)
-        .join(JobRow, JobRow.id == DeliveryRow.job_id)
-        .join(RequestRow, RequestRow.id == JobRow.request_id)
-        .where(
-            accounts.asked(account),
-            RequestRow.private,
-            JobRow.state == JobState.MADE,
-            DeliveryRow.gone.is_not(None),
-            DeliveryRow.removed.is_(False),
-        )
-        .order_by(JobRow.created_at.desc())
-        .limit(limit)
-    )
-    return session.scalars(query).all()
-
-
 def move(session: Session, job_id: UUID, address: Mapping[str, str]) -> None:
     """Show it in another place from now on: a new placeholder of the same person."""
     row = session.get(DeliveryRow, job_id)
     if row is not None and not row.removed:
-        row.address, row.gone, row.shown_pictures = dict(address), None, False
+        row.address, row.message_id = dict(address), address.get("message_id", "")
+        row.application = address.get("application_id") or row.application
+        row.gone, row.shown_pictures, row.shown_waiting, row.tries = None, False, "", 0
+        row.trouble, row.trouble_since, row.not_before = "", None, row.created_at
         desire(session, job_id)
 
 

@@ -1,15 +1,21 @@
-"""Forgetting a person: what they typed, brought and got goes; anonymous counters stay."""
+"""Forgetting a person: what they typed, brought and got goes; anonymous counters stay, and for a
+while what a moderator has still to look at."""
 
-from collections.abc import Iterable
-from datetime import datetime, timedelta
-from typing import Any
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
 from sqlalchemy import (
     ColumnElement,
-    Select,
+    and_,
+    case,
     delete,
     exists,
+    func,
     literal_column,
+    not_,
     or_,
     select,
     text,
@@ -17,44 +23,271 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Session
 
-from storage import accounts, deliveries, forgotten
+from storage import accounts, deliveries, forgotten, leases, pixels
 from storage.blobs import Blobs
 from storage.database import Database
 from storage.domain import Account, JobState
 from storage.tables import (
-    BanRow,
     Base,
     DeliveryRow,
+    InboxRow,
     JobRow,
     PictureRow,
     RequestRow,
     ReviewRow,
-    SanctionRow,
     SearchRow,
     UsageRow,
     VerdictRow,
+    is_open,
 )
 
+BATCH = 100
+"""Requests that one transaction empties. On SQLite all others wait for it."""
+PAUSE_SECONDS = 0.1
+"""Between two transactions: as long as SQLite lets who waits for the lock sleep between looks."""
+PSEUDONYM_LENGTH = 64
+"""No platform has ids that are so long."""
 
-def forget(database: Database, blobs: Blobs, account: Account) -> None:
-    """The whole act: noted for whoever restores a backup, rows emptied in one transaction, then
-    the pixels deleted. Safe to repeat."""
+Pause = Callable[[float], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Remains:
+    """What stays of a forgotten person, since a moderator has still to look at it."""
+
+    requests: int
+    until: datetime | None = None
+    """When the last of it goes."""
+
+
+def forget(
+    database: Database,
+    blobs: Blobs,
+    account: Account,
+    *,
+    keep: timedelta,
+    pause: Pause = time.sleep,
+) -> Remains:
+    """The whole act: noted for whoever restores a backup, rows emptied, some in each transaction,
+    and pixels deleted. What has an open review is kept for so long, or until that is decided. Safe
+    to repeat; what a crash leaves, `go_on` finishes."""
     now = database.clock()
     forgotten.add(blobs, account, now)
     with database.write() as session:
-        hashes = forget_person(session, account, now)
-    delete_blobs(blobs, hashes)
+        newest = _begin(session, account, now, keep)
+    if newest is not None:
+        _empty(database, blobs, account, newest, keep, pause)
     purge(database)
+    with database.read() as session:
+        return remains(session, account)
 
 
-MERGED_PAGES = 500
+def remains(session: Session, account: Account) -> Remains:
+    count, until = session.execute(
+        select(func.count(), func.max(RequestRow.forget_at)).where(
+            accounts.asked(account), RequestRow.forget_at.is_not(None)
+        )
+    ).one()
+    return Remains(requests=count, until=until)
+
+
+def go_on(database: Database, blobs: Blobs, *, keep: timedelta, pause: Pause = time.sleep) -> None:
+    """What the reaper does: empty what was kept until now or has been decided, finish what somebody
+    left off, and take the pseudonyms of days that are over."""
+    today = database.clock().astimezone(UTC).date()
+    over = (PSEUDONYMOUS, UsageRow.day < today)
+    with database.read() as session:
+        marked = select(RequestRow).where(
+            RequestRow.forget_at.is_not(None), RequestRow.user_id != ""
+        )
+        rows = session.scalars(marked.order_by(RequestRow.forget_at).limit(1000)).all()
+        any_over = session.scalar(select(UsageRow.job_id).where(*over).limit(1)) is not None
+    newest: dict[Account, datetime] = {}
+    for row in rows:
+        account = accounts.of_request(row)
+        newest[account] = max(row.created_at, newest.get(account, row.created_at))
+    if sum(_empty(database, blobs, account, at, keep, pause) for account, at in newest.items()):
+        purge(database)
+    if any_over:
+        with database.write() as session:
+            session.execute(update(UsageRow).where(*over).values(user_id=""))
+
+
+def _empty(
+    database: Database,
+    blobs: Blobs,
+    account: Account,
+    newest: datetime,
+    keep: timedelta,
+    pause: Pause,
+) -> int:
+    """In many transactions. How many requests that was about."""
+    now, total = database.clock(), 0
+    while True:
+        with database.write() as session:
+            count, hashes = _empty_some(session, account, newest, now, keep)
+        pixels.settle(database, blobs, hashes)
+        total += count
+        if count < BATCH:
+            return total
+        pause(PAUSE_SECONDS)
+
+
+def forget_person(
+    session: Session, account: Account, now: datetime, keep: timedelta = timedelta()
+) -> list[str]:
+    """The same to the rows in one transaction. The hashes of pixels that nobody else refers to:
+    settle them after the commit (the orphan sweep catches what a crash leaves)."""
+    found: set[str] = set()
+    newest = _begin(session, account, now, keep)
+    count = BATCH if newest is not None else 0
+    while newest is not None and count == BATCH:
+        count, hashes = _empty_some(session, account, newest, now, keep)
+        found |= hashes
+    return sorted(sha256 for sha256 in found if not is_used(session, sha256))
+
+
+_reviewed = (
+    exists()
+    .where(
+        JobRow.request_id == RequestRow.id,
+        ReviewRow.job_id == JobRow.id,
+        ReviewRow.decision.is_(None),
+    )
+    .correlate(RequestRow)
+)
+PSEUDONYMOUS = func.length(UsageRow.user_id) == literal_column(str(PSEUDONYM_LENGTH))
+
+
+def _begin(session: Session, account: Account, now: datetime, keep: timedelta) -> datetime | None:
+    """Mark the newest request, which is emptied last: all that is older is to be forgotten, and
+    what is asked for from now on is not. Returns when it was made."""
+    if not account.user_id:
+        return None  # Nobody's: who is forgotten already has none.
+    # Whoever has it in hand answers it all the same, but nobody takes it up again.
+    emptied = {"body": "", "tenant": "", "user_id": "", "leased_by": ""}
+    _write(session, InboxRow, accounts.heard(account), **emptied)
+    reported = select(ReviewRow).where(accounts.reported(account))
+    for review in session.scalars(reported).all():
+        # What was reported stays open; who reported it is forgotten, each in a way of its own.
+        review.opened_by, review.opened_tenant = f"forgotten:{review.id.hex}", ""
+    newest = session.execute(
+        select(RequestRow, _reviewed)
+        .where(accounts.asked(account))
+        .order_by(RequestRow.created_at.desc(), RequestRow.id.desc())
+        .limit(1)
+    ).one_or_none()
+    if newest is None:
+        return None
+    row, reviewed = newest
+    if row.forget_at is None and reviewed and keep:
+        row.forget_at = now + keep
+        _end(session, list(_locked_jobs(session, [row.id])), forgotten.pseudonym(account), now)
+    row.forget_at = row.forget_at or now
+    session.flush()
+    created_at: datetime = row.created_at
+    return created_at
+
+
+def _empty_some(
+    session: Session, account: Account, newest: datetime, now: datetime, keep: timedelta
+) -> tuple[int, set[str]]:
+    """The oldest requests of this person up to `newest`: cancelled, taken down, emptied or kept.
+    How many, and the hashes of the pixels that these referred to."""
+    due = or_(RequestRow.forget_at.is_(None), RequestRow.forget_at <= now, not_(_reviewed))
+    oldest = session.execute(
+        select(RequestRow.id, and_(RequestRow.forget_at.is_(None), _reviewed))
+        .where(accounts.asked(account), RequestRow.created_at <= newest, due)
+        .order_by(RequestRow.created_at, RequestRow.id)
+        .limit(BATCH)
+    ).all()
+    ids = [id_ for id_, _ in oldest]
+    stay = {id_ for id_, reviewed in oldest if reviewed and keep}
+    jobs = _locked_jobs(session, ids)
+    _end(session, list(jobs), forgotten.pseudonym(account), now)
+    if stay:
+        _write(session, RequestRow, RequestRow.id.in_(stay), forget_at=now + keep)
+    gone = [id_ for id_ in ids if id_ not in stay]
+    hashes = _hashes(session, gone)
+    _clear(session, gone, [job for job, request in jobs.items() if request not in stay])
+    return len(ids), hashes
+
+
+def _locked_jobs(session: Session, requests: Sequence[UUID]) -> dict[UUID, UUID]:
+    """And their requests. Before anything is read: a result that is being written is waited for,
+    and goes too."""
+    found = session.execute(
+        select(JobRow.id, JobRow.request_id)
+        .where(JobRow.request_id.in_(requests))
+        .order_by(JobRow.id)
+        .with_for_update()
+    )
+    return {row.id: row.request_id for row in found}
+
+
+def _end(session: Session, jobs: Sequence[UUID], pseudonym: str, now: datetime) -> None:
+    """Nothing of it is drawn or shown any more, and until midnight it counts for nobody but who
+    would ask again."""
+    running = select(JobRow).where(JobRow.id.in_(jobs), is_open(), JobRow.state == JobState.RUNNING)
+    for job in session.scalars(running).all():
+        leases.end(session, job, JobState.CANCELLED, now)
+    cancelled = {"state": JobState.CANCELLED, "finished_at": now, "cancel_requested": True}
+    _write(session, JobRow, and_(JobRow.id.in_(jobs), is_open()), **cancelled)
+    deliveries.take_down(session, jobs)
+    today = UsageRow.day == now.astimezone(UTC).date()
+    theirs = and_(UsageRow.job_id.in_(jobs), UsageRow.user_id != "")
+    _write(session, UsageRow, theirs, user_id=case((today, pseudonym), else_=""))
+
+
+def _clear(session: Session, requests: Sequence[UUID], jobs: Sequence[UUID]) -> None:
+    for row in (VerdictRow, ReviewRow, PictureRow):
+        statement = delete(row).where(row.job_id.in_(jobs))
+        session.execute(statement.execution_options(synchronize_session=False))
+    _write(session, SearchRow, SearchRow.request_id.in_(requests), words="")
+    _write(
+        session,
+        RequestRow,
+        RequestRow.id.in_(requests),
+        user_id="",
+        prompt="",
+        negative_prompt="",
+        prompt_labels=[],
+        press="",
+        seed=0,
+        reference_sha256=None,
+        mask_sha256=None,
+        parent_sha256=None,
+        forget_at=None,
+    )
+
+
+def _write(session: Session, row: type[Base], where: ColumnElement[bool], **values: object) -> None:
+    statement = update(row).where(where).values(values)
+    session.execute(statement.execution_options(synchronize_session=False))
+
+
+def _hashes(session: Session, requests: Sequence[UUID]) -> set[str]:
+    brought = select(RequestRow.reference_sha256, RequestRow.mask_sha256)
+    drawn = select(PictureRow.sha256).join(JobRow, JobRow.id == PictureRow.job_id)
+    found = {h for row in session.execute(brought.where(RequestRow.id.in_(requests))) for h in row}
+    found.update(session.scalars(drawn.where(JobRow.request_id.in_(requests))))
+    return {h for h in found if h}
 
 
 def purge(database: Database) -> None:
-    """What SQLite keeps of deleted rows goes from its files too."""
+    """What the database keeps of deleted rows goes from its files too."""
     if database.is_sqlite:
         _merge_search(database)
         database.checkpoint()
+    else:
+        database.vacuum(*(row.__tablename__ for row in EMPTIED))
+
+
+EMPTIED: tuple[type[Base], ...] = (
+    *(RequestRow, SearchRow, VerdictRow, ReviewRow, PictureRow),
+    *(DeliveryRow, UsageRow, InboxRow),
+)
+MERGED_PAGES = 500
 
 
 def _merge_search(database: Database) -> None:
@@ -70,107 +303,6 @@ def _merge_search(database: Database) -> None:
             # One change is the command itself.
             merged = connection.total_changes - before > 1  # type: ignore[union-attr]
         pages = MERGED_PAGES
-
-
-def forget_person(session: Session, account: Account, now: datetime) -> list[str]:
-    """Empty this person's rows, take their messages down, and name the blobs that nobody else
-    refers to: delete those after the commit (the orphan sweep catches what a crash leaves)."""
-    asked = accounts.asked(account)
-    mine = select(RequestRow.id).where(asked)
-    jobs = select(JobRow.id).where(JobRow.request_id.in_(mine))
-    # Locked before anything is read: a result that is being written is waited for, and goes too.
-    job_ids = session.scalars(jobs.with_for_update()).all()
-    hashes = _hashes(session, asked)
-    for job_id in job_ids:
-        job = session.get_one(JobRow, job_id)
-        if not JobState(job.state).finished:
-            job.state, job.finished_at, job.cancel_requested = JobState.CANCELLED, now, True
-        deliveries.desire(session, job_id, removed=True)
-    # Messages that are gone are not shown again, which would empty their address.
-    gone = (DeliveryRow.job_id.in_(jobs), DeliveryRow.gone.is_not(None))
-    session.execute(update(DeliveryRow).where(*gone).values(address={}))
-    session.execute(delete(VerdictRow).where(VerdictRow.job_id.in_(jobs)))
-    session.execute(delete(ReviewRow).where(ReviewRow.job_id.in_(jobs)))
-    session.execute(delete(PictureRow).where(PictureRow.job_id.in_(jobs)))
-    reported = select(ReviewRow).where(accounts.reported(account))
-    for review in session.scalars(reported).all():
-        # What was reported stays open; who reported it is forgotten, each in a way of its own.
-        review.opened_by, review.opened_tenant = f"forgotten:{review.id.hex}", ""
-    used = update(UsageRow).where(accounts.used(account))
-    session.execute(used.values(user_id="").execution_options(synchronize_session=False))
-    session.execute(update(SearchRow).where(SearchRow.request_id.in_(mine)).values(words=""))
-    session.execute(
-        update(RequestRow)
-        .where(asked)
-        .values(
-            user_id="",
-            prompt="",
-            negative_prompt="",
-            prompt_labels=[],
-            press="",
-            seed=0,
-            reference_sha256=None,
-            mask_sha256=None,
-            parent_sha256=None,
-        )
-        .execution_options(synchronize_session=False)
-    )
-    return [sha256 for sha256 in hashes if not is_used(session, sha256)]
-
-
-def export_person(session: Session, account: Account) -> dict[str, object]:
-    """Everything that is stored about this person, ready for JSON; pictures by their hash."""
-    mine = select(RequestRow.id).where(accounts.asked(account))
-    jobs = select(JobRow.id).where(JobRow.request_id.in_(mine))
-    reported = accounts.reported(account)
-    reviews = or_(ReviewRow.job_id.in_(jobs), reported)
-    queries: dict[str, Select[Any]] = {
-        "requests": select(RequestRow).where(RequestRow.id.in_(mine)),
-        "jobs": select(JobRow).where(JobRow.id.in_(jobs)),
-        "pictures": select(PictureRow).where(PictureRow.job_id.in_(jobs)),
-        "messages": select(DeliveryRow).where(DeliveryRow.job_id.in_(jobs)),
-        "verdicts": select(VerdictRow).where(VerdictRow.job_id.in_(jobs)),
-        "usage": select(UsageRow).where(accounts.used(account)),
-        "reviews": select(ReviewRow).where(reviews),
-        "sanctions": select(SanctionRow).where(accounts.sanctioned(account)),
-        "bans": select(BanRow).where(accounts.banned_of_old(account)),
-    }
-    theirs = {str(id_) for id_ in session.scalars(select(ReviewRow.id).where(reported))}
-    stored = {name: [_plain(row) for row in session.scalars(q)] for name, q in queries.items()}
-    for row in stored["reviews"]:
-        # Who reported or judged is somebody else's data.
-        if row["id"] not in theirs:
-            row["opened_by"] = row["opened_tenant"] = ""
-        row["decided_by"] = ""
-    for row in stored["sanctions"]:
-        row["decided_by"] = ""
-    for row in stored["bans"]:
-        row["banned_by"] = ""
-    return dict(stored)
-
-
-def _plain(row: Base) -> dict[str, object]:
-    """A row for JSON. Of a message's address only what says where it is: a token is a key."""
-    values = {name: getattr(row, name) for name in row.__mapper__.columns.keys()}  # noqa: SIM118
-    if isinstance(address := values.get("address"), dict):
-        values["address"] = {k: v for k, v in address.items() if k in ("channel_id", "message_id")}
-    simple = (str, int, float, bool, list, dict, type(None))
-    return {name: v if isinstance(v, simple) else str(v) for name, v in values.items()}
-
-
-def _hashes(session: Session, asked: ColumnElement[bool]) -> set[str]:
-    found: set[str] = set()
-    for row in session.scalars(select(RequestRow).where(asked)):
-        found.update(h for h in (row.reference_sha256, row.mask_sha256) if h)
-    found.update(
-        session.scalars(
-            select(PictureRow.sha256)
-            .join(JobRow, JobRow.id == PictureRow.job_id)
-            .join(RequestRow, RequestRow.id == JobRow.request_id)
-            .where(asked)
-        )
-    )
-    return found
 
 
 def is_used(session: Session, sha256: str) -> bool:
@@ -189,7 +321,7 @@ def is_used(session: Session, sha256: str) -> bool:
 def expire_blocked(session: Session, *, older_than: timedelta, now: datetime) -> list[str]:
     """Blocked pictures are kept for moderators for a limited time, from the end of the job or from
     when a moderator refused them; then their pixels go, the row stays. Returns the hashes to
-    delete."""
+    settle after the commit (`pixels`)."""
     refused_lately = exists().where(
         ReviewRow.job_id == PictureRow.job_id,
         ReviewRow.decision.in_(["refuse", "remove"]),
@@ -209,9 +341,4 @@ def expire_blocked(session: Session, *, older_than: timedelta, now: datetime) ->
     for row in rows:
         row.removed_at = now
     session.flush()
-    return [row.sha256 for row in rows if not is_used(session, row.sha256)]
-
-
-def delete_blobs(blobs: Blobs, hashes: Iterable[str]) -> None:
-    for sha256 in hashes:
-        blobs.delete(sha256)
+    return [row.sha256 for row in rows]

@@ -77,6 +77,13 @@ class Envelope:
             **values,
         )
 
+    def opens(self, body: str) -> bool:
+        try:
+            self.open(body)
+        except Sealed:
+            return False
+        return True
+
 
 def _from_source(source: Source | None) -> dict[str, Any] | None:
     if source is None:
@@ -200,6 +207,13 @@ _ANY_UNTAKEN = (
     )
     .limit(1)
 )
+
+
+def left(session: Session, since: datetime) -> list[Untaken]:
+    """What nobody has had in hand since then, of all applications, oldest first."""
+    columns = InboxRow.event_key, InboxRow.body, InboxRow.received_at, InboxRow.tries
+    query = select(*columns).where(InboxRow.body != "", InboxRow.lease_until < since)
+    return [Untaken(**row._asdict()) for row in session.execute(query.order_by(columns[2]))]
 
 
 def renew(session: Session, owner: str, until: datetime) -> None:

@@ -128,6 +128,7 @@ def record(
     _log_verdicts(session, job_id, 0, verdicts, None, now)
     if grave:
         metrics.job_ended(session, request.model, JobState.REFUSED)
+        usage.enter(session, job_id, 0, now, refused=True)
         review.open_for(session, job_id, "", grave, now)
     return job_id
 
@@ -228,7 +229,7 @@ def finish(session: Session, job: GenerationJob, outcome: Outcome, now: datetime
         case Refused(verdict=verdict):
             _log_verdicts(session, job.id, job.attempt.number, [verdict], None, now)
             review.open_for(session, job.id, "", [verdict], now)
-    usage.enter(session, job.id, drawn, now)
+    usage.enter(session, job.id, drawn, now, refused=isinstance(outcome, Refused))
     metrics.job_took(session, job.request.model, ended.queue_seconds, ended.claimed_at, now)
     metrics.job_ended(session, job.request.model, _STATES[type(outcome)])
     deliveries.desire(session, job.id)

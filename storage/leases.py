@@ -95,7 +95,7 @@ def _fairest() -> Select[*tuple[Any, ...]]:
     aged = JobRow.created_at < bindparam("aged", type_=UtcDateTime())
     return (
         select(
-            *(JobRow.id, JobRow.attempt, JobRow.released, JobRow.created_at, JobRow.allowed),
+            *(JobRow.id, JobRow.attempt, JobRow.released, JobRow.created_at),
             *(JobRow.claimed_at, JobRow.lease_until, JobRow.device_seconds),
             *(JobRow.allowed, RequestRow),
         )
@@ -176,7 +176,7 @@ def claim(
             "by": worker,
             "until": until,
             "waited": (now - job.created_at).total_seconds(),
-            "spent": _spent(job),
+            "spent": _spent(job, now),
         }
         if session.execute(_TAKE, given | values).one_or_none():
             deliveries.desire(session, job.id)
@@ -197,11 +197,13 @@ def claim(
     return None
 
 
-def _spent(job: JobRow | Row[*tuple[Any, ...]]) -> float:
+def _spent(job: JobRow | Row[*tuple[Any, ...]], now: datetime) -> float:
     """Device time of a job's attempts that were lost, the last one among them: from each claim
     until its lease ran out, since nobody has seen more of it. What ends well, or as its worker
     says, costs what that worker spent and no more; who crashes them all pays for all."""
-    lost = job.lease_until - job.claimed_at if job.lease_until and job.claimed_at else timedelta()
+    if not job.lease_until or not job.claimed_at:
+        return float(job.device_seconds)
+    lost = min(job.lease_until, now) - job.claimed_at
     return float(job.device_seconds + lost.total_seconds())
 
 
@@ -273,10 +275,10 @@ def reap(
         .with_for_update(skip_locked=True)
     ):
         if job.state == JobState.RUNNING and job.cancel_requested:
-            _end(session, job, JobState.CANCELLED, now)
+            end(session, job, JobState.CANCELLED, now)
         elif job.state == JobState.RUNNING and job.attempt - job.released >= max_attempts:
             job.failure = FailureReason.CRASHED
-            _end(session, job, JobState.FAILED, now)
+            end(session, job, JobState.FAILED, now)
         elif (first := _first_look(job)) or job.rung_at < now - ring_after:
             if first:
                 deliveries.desire(session, job.id)
@@ -290,14 +292,14 @@ def _first_look(job: JobRow) -> bool:
     return job.claimed_at is not None and job.rung_at <= job.claimed_at
 
 
-def _end(session: Session, job: JobRow, state: JobState, now: datetime) -> None:
-    """End a job whose worker was lost. Its person pays for what is known to have been drawn if they
-    cancelled it, and otherwise with time alone."""
+def end(session: Session, job: JobRow, state: JobState, now: datetime) -> None:
+    """End a running job in place of its worker, which may be lost. Its person pays for what is
+    known to have been drawn if they cancelled it, and otherwise with time alone."""
     pictures = 0
     if state == JobState.CANCELLED:
         report = StepReport(phase=Phase.DRAWING, step=job.step, steps=job.step_count)
         pictures = report.pictures(session.get_one(RequestRow, job.request_id).count)
-    job.device_seconds = _spent(job)
+    job.device_seconds = _spent(job, now)
     job.state, job.finished_at, job.lease_until = state, now, None
     session.flush()  # The entry is made of what stands there.
     usage.enter(session, job.id, pictures, now)

@@ -54,6 +54,8 @@ class LogEntry:
     user_id: str
     """Empty once the person is forgotten."""
     tenant: str = ""
+    forgotten: bool = False
+    """So they want to be; a moderator has still to look at it."""
     locale: str
     state: JobState
     phase: Phase | None
@@ -278,6 +280,7 @@ def _entry(
         place=place_of(request),
         user_id=request.user_id,
         tenant=accounts.of_request(request).tenant,
+        forgotten=request.forget_at is not None,
         locale=request.locale,
         state=JobState(job.state),
         phase=Phase(job.phase) if job.phase else None,

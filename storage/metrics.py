@@ -128,13 +128,29 @@ def _deliveries(session: Session) -> Iterable[Metric]:
     tried = GaugeMetricFamily(
         "easel_deliveries_retrying", "Those that failed to be shown before.", labels=["platform"]
     )
-    behind = DeliveryRow.shown_revision < DeliveryRow.desired_revision
-    rows = session.execute(
-        select(DeliveryRow.platform, func.count(), func.count().filter(DeliveryRow.tries > 0))
-        .where(behind, DeliveryRow.gone.is_(None))
-        .group_by(DeliveryRow.platform)
+    refused = GaugeMetricFamily(
+        "easel_deliveries_refused",
+        "Those that the platform refuses, by its code.",
+        labels=["platform", "code"],
     )
-    for platform, count, again in rows:
+    counts: dict[str, list[int]] = {}
+    rows = session.execute(
+        select(
+            *(DeliveryRow.platform, DeliveryRow.trouble, func.count()),
+            func.count().filter(DeliveryRow.tries > 0),
+        )
+        .where(
+            DeliveryRow.shown_revision < DeliveryRow.desired_revision, DeliveryRow.gone.is_(None)
+        )
+        .group_by(DeliveryRow.platform, DeliveryRow.trouble)
+    )
+    for platform, code, count, again in rows:
+        sums = counts.setdefault(platform, [0, 0])
+        sums[0] += count
+        sums[1] += again
+        if code:
+            refused.add_metric([platform, code], count)
+    for platform, (count, again) in counts.items():
         waiting.add_metric([platform], count)
         tried.add_metric([platform], again)
-    return waiting, tried
+    return waiting, tried, refused

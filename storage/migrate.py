@@ -64,7 +64,7 @@ def lacking(found: str | None) -> str:
     if found == newest() or not is_known(found):
         return ""
     words = f"The database has the schema {found}, this Easel needs {newest()}."
-    return f"{words} Save it with the release that it is of, run `easel migrate`, start this again."
+    return f"{words} Back it up with the old release, run `easel migrate`, then start this again."
 
 
 def begin(database: Database) -> None:

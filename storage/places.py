@@ -22,6 +22,10 @@ class WorkspaceRules:
     """Per person; None is the setting."""
     paused: bool = False
 
+    def quota(self, most: int) -> int:
+        """Pictures per person and day, where the operator allows so many at most."""
+        return most if self.daily_pictures is None else min(self.daily_pictures, most)
+
 
 def rules(session: Session, platform: Platform, workspace_id: str) -> WorkspaceRules:
     """Direct messages are nobody's server: there the defaults hold."""

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from storage.domain import JobState
@@ -33,22 +33,27 @@ def position(session: Session, job_id: UUID) -> int:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Waiting:
-    """A job that waits, for its turn or in place of a lost worker for another one, and what its
-    card said of the queue when somebody looked last."""
+class Unfinished:
+    """An unfinished job, and what its card said of the queue when somebody looked last."""
 
     job_id: UUID
     model: str
+    waiting: bool
+    """For its turn, or in place of a lost worker for another one."""
     position: int
     """As `position` gives it."""
     created_at: datetime
+    token_expires_at: datetime | None
+    """When the message can be edited in this way no more (Discord)."""
     said: str
 
 
-def waiting(session: Session, platform: str, now: datetime) -> list[Waiting]:
-    """The waiting jobs whose cards this platform's deliverer shows."""
+def unfinished(
+    session: Session, platform: str, now: datetime, application: str = ""
+) -> list[Unfinished]:
+    """The jobs whose cards this platform's deliverer shows as this application."""
     place = func.rank().over(partition_by=JobRow.model, order_by=JobRow.created_at)
-    unfinished = (
+    open_jobs = (
         select(
             *(JobRow.id, JobRow.model, JobRow.state, JobRow.created_at, JobRow.lease_until),
             place.label("position"),
@@ -56,17 +61,28 @@ def waiting(session: Session, platform: str, now: datetime) -> list[Waiting]:
         .where(is_open())
         .subquery()
     )
-    job = unfinished.c
+    job, expires_at = open_jobs.c, DeliveryRow.address["token_expires_at"].as_string()
     rows = session.execute(
-        select(job.id, job.model, job.position, job.created_at, DeliveryRow.shown_waiting)
+        select(
+            *(job.id, job.model, job.state, job.lease_until, job.position, job.created_at),
+            *(expires_at, DeliveryRow.shown_waiting),
+        )
         .join(DeliveryRow, DeliveryRow.job_id == job.id)
         .where(
-            or_(job.state == JobState.WAITING, job.lease_until < now),
             DeliveryRow.platform == platform,
+            DeliveryRow.application.in_(("", application)),
             DeliveryRow.gone.is_(None),
         )
     )
     return [
-        Waiting(job_id=id_, model=model, position=number, created_at=at, said=said)
-        for id_, model, number, at, said in rows
+        Unfinished(
+            job_id=id_,
+            model=model,
+            waiting=state == JobState.WAITING or (lease is not None and lease < now),
+            position=number,
+            created_at=at,
+            token_expires_at=datetime.fromisoformat(expires) if expires else None,
+            said=said,
+        )
+        for id_, model, state, lease, number, at, expires, said in rows
     ]

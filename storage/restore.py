@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Table, func, select
 from sqlalchemy.exc import DataError, IntegrityError
 from sqlalchemy.orm import Session
 
-from storage import accounts, forget, forgotten, migrate
+from storage import accounts, forget, forgotten, migrate, pixels
 from storage.backup import BATCH, TABLES, Report, Unfit
 from storage.blobs import APART, SHOWN, Blobs
 from storage.database import Database
@@ -70,7 +70,7 @@ def _restore(
         for name in names:
             _put_blob(blobs, saved, name)
         forgotten.put(blobs, entries)
-    forget.delete_blobs(blobs, dropped)
+    pixels.settle(database, blobs, dropped)
     if people:
         forget.purge(database)
     return Report(rows=rows, pictures=len(names), forgotten=people)

@@ -1,16 +1,16 @@
-"""Reviews: what moderators are asked to judge; `decisions` has what they decide. And bans."""
+"""Reviews: what moderators are asked to judge; `decisions` has what they decide."""
 
-from collections.abc import Iterable, Sequence
-from datetime import datetime
+from collections.abc import Iterable
+from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
-from sqlalchemy import and_, select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from storage import accounts
 from storage.domain import Account, Review, ReviewKind, Verdict, worst
 from storage.domain.policy import MINOR_FLOOR_RULE, Decision
-from storage.tables import BanRow, JobRow, RequestRow, ReviewRow, SanctionRow
+from storage.tables import JobRow, ReviewRow
 
 
 def open_for(
@@ -24,8 +24,22 @@ def open_for(
         _open(session, job_id, ReviewKind.HOLD, sha256, now)
 
 
+REPORTS_A_DAY = 10
+"""Of one person: each costs a moderator a look, and who sees more that is wrong does better to tell
+a moderator in words."""
+
+
+def may_report(session: Session, by: Account, now: datetime) -> bool:
+    """Whether they have reported fewer than that since midnight, UTC."""
+    midnight = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    today = select(func.count()).where(accounts.reported(by), ReviewRow.opened_at >= midnight)
+    return (session.scalar(today) or 0) < REPORTS_A_DAY
+
+
 def report(session: Session, job_id: UUID, *, by: Account, now: datetime) -> bool:
     """Somebody pressed Report. False if the same person has reported it already."""
+    # Two presses at once are taken one after the other.
+    session.get_one(JobRow, job_id, with_for_update=True)
     return _open(session, job_id, ReviewKind.REPORT, "", now, by)
 
 
@@ -83,84 +97,3 @@ def _review(row: ReviewRow) -> Review:
         decided_at=row.decided_at,
         decided_by=row.decided_by,
     )
-
-
-def ban(session: Session, job_id: UUID, *, by: str, now: datetime, here: bool = False) -> Account:
-    """Keep who asked for this from asking for more: everywhere, which the operator alone may
-    decide, or only `here`, on the server or workspace of this request. Returns who it is.
-
-    Raises LookupError, in words, where nobody is known to ban or `here` is no server.
-    """
-    job = session.get_one(JobRow, job_id)
-    request = session.get_one(RequestRow, job.request_id)
-    account, workspace_id = accounts.of_request(request), request.workspace_id if here else ""
-    if not account.user_id:
-        raise LookupError("nobody knows who asked for this: they had themselves forgotten")
-    if here and not workspace_id:
-        raise LookupError("this was asked for in no server or workspace")
-    already = select(SanctionRow.id).where(
-        accounts.sanctioned(account), accounts.IS_BAN, SanctionRow.workspace_id == workspace_id
-    )
-    if session.scalar(already.limit(1)) is None:
-        session.add(
-            SanctionRow(
-                id=uuid4(),
-                platform=account.platform,
-                tenant=account.tenant,
-                user_id=account.user_id,
-                workspace_id=workspace_id,
-                started_at=now,
-                decided_by=by,
-            )
-        )
-    return account
-
-
-class Several(Exception):
-    """The same id is banned in several tenants; `tenants` has them."""
-
-    def __init__(self, tenants: Sequence[str]) -> None:
-        super().__init__(*tenants)
-        self.tenants = tenants
-
-
-def unban(
-    session: Session, platform: str, user_id: str, *, now: datetime, tenant: str | None = None
-) -> bool:
-    """End every ban of this id in this tenant; without one, in the only one that there is. What
-    holds in all tenants ends too. False if there was none. Raises Several."""
-    bans = select(SanctionRow).where(
-        SanctionRow.platform == platform,
-        SanctionRow.user_id == user_id,
-        accounts.IS_BAN,
-    )
-    found = session.scalars(bans).all()
-    tenants = sorted({row.tenant for row in found if row.tenant is not None})
-    if tenant is None and len(tenants) > 1:
-        raise Several(tenants)
-    ended = [row for row in found if row.tenant is None or tenant in (None, row.tenant)]
-    for row in ended:
-        row.ended_at = now
-    old = session.get(BanRow, (platform, user_id))
-    if old is None or (old.carried and len(ended) < len(found)):
-        return bool(ended)
-    session.delete(old)  # A release that knows no sanctions still looks there.
-    return bool(ended) or not old.carried
-
-
-def banned_in_several(session: Session) -> dict[str, list[str]]:
-    """Slack ids that were banned when nobody knew tenants, and are in several of them still."""
-    rows = session.execute(
-        select(SanctionRow.user_id, SanctionRow.tenant)
-        .join(
-            BanRow,
-            and_(BanRow.platform == SanctionRow.platform, BanRow.user_id == SanctionRow.user_id),
-        )
-        .where(accounts.IS_BAN, BanRow.carried, SanctionRow.tenant.is_not(None))
-        .order_by(SanctionRow.user_id, SanctionRow.tenant)
-        .distinct()
-    )
-    found: dict[str, list[str]] = {}
-    for user_id, tenant in rows:
-        found.setdefault(user_id, []).append(str(tenant))
-    return {user_id: tenants for user_id, tenants in found.items() if len(tenants) > 1}

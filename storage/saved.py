@@ -198,14 +198,14 @@ def _no_nul(value: str) -> str:
 
 _CHOICES = {
     "platform": Platform,
-    "state": JobState,
-    "subject": Subject,
-    "use": ReferenceUse,
-    "failure": FailureReason,
+    "requests.use": ReferenceUse,
+    "jobs.state": JobState,
+    "jobs.failure": FailureReason,
+    "verdicts.subject": Subject,
     "pictures.decision": Decision,
     "verdicts.decision": Decision,
 }
-"""Text that is read as one of these, by column."""
+"""Text that is read as one of these, by column, of all tables or of one."""
 
 
 @cache

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 from urllib.parse import quote, urlsplit
 
 from platformdirs import user_data_path
-from pydantic import BaseModel, Field, SecretStr, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from sqlalchemy import URL
 
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 class Thresholds(BaseModel):
     """From which score (0 to 1) a picture is blurred, held or blocked; above 1 is never."""
+
+    model_config = ConfigDict(extra="forbid")
 
     blur: float = Field(2.0, ge=0, allow_inf_nan=False)
     hold: float = Field(2.0, ge=0, allow_inf_nan=False)
@@ -80,6 +82,9 @@ def _secret(given: Any) -> Any:
     return value.strip() if seen else None
 
 
+_PATHS = {"data_folder", "catalog", "text_rules"}
+
+
 class Settings(BaseSettings):
     """The field descriptions are the README's settings table; a test compares the two."""
 
@@ -91,6 +96,7 @@ class Settings(BaseSettings):
         extra="ignore",
         frozen=True,
         hide_input_in_errors=True,
+        str_strip_whitespace=True,
     )
 
     data_folder: Path = Field(
@@ -133,9 +139,15 @@ class Settings(BaseSettings):
     max_attempts: int = Field(3, ge=1, description="Tries before a job counts as failed.")
 
     queue_limit: int = Field(500, ge=1, description="Waiting jobs before new ones are declined.")
+    server_queue_share: float = Field(
+        0.5, gt=0, le=1, description="Part of the queue that one server may fill."
+    )
     person_queue_limit: int = Field(10, ge=1, description="Unfinished jobs of one person.")
     daily_pictures: int = Field(
-        100, ge=0, description="Pictures per person and day (UTC); servers may set their own."
+        100, ge=0, description="Pictures per person and day (UTC); servers may set fewer."
+    )
+    daily_refusals: int = Field(
+        30, ge=1, description="Refused requests per person and day; then no more are taken."
     )
     blocked_kept_days: int = Field(
         30, ge=0, description="How long blocked pictures are kept for moderators."
@@ -226,7 +238,7 @@ class Settings(BaseSettings):
             host_and_port(address)
         return address
 
-    @field_validator("data_folder", "catalog", "text_rules")
+    @field_validator(*_PATHS)
     @classmethod
     def _expand(cls, path: Path | None) -> Path | None:
         return path and at_home(path)
@@ -239,6 +251,9 @@ class Settings(BaseSettings):
         for name in ("worker_models", "reference_hosts", "safety_checkers"):
             if isinstance(values.get(name), str):
                 values[name] = tuple(p.strip() for p in values[name].split(",") if p.strip())
+        for name in _PATHS & values.keys():
+            if isinstance(values[name], str) and not values[name].strip():
+                del values[name]  # As if it were not there; else it would mean this folder.
         for name in CHAT_SECRETS & values.keys():
             values[name] = _secret(values[name])
         older = values.get("slack_encryption_key")

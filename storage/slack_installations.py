@@ -30,6 +30,11 @@ def find(session: Session, enterprise_id: str, team_id: str) -> str | None:
     return ranked[0].sealed if ranked else None
 
 
+def newest(session: Session) -> str | None:
+    order = SlackInstallationRow.installed_at.desc()
+    return session.scalar(select(SlackInstallationRow.sealed).order_by(order).limit(1))
+
+
 def delete(session: Session, enterprise_id: str, team_id: str) -> None:
     session.execute(
         delete_rows(SlackInstallationRow).where(

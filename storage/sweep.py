@@ -4,20 +4,18 @@ from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from itertools import islice
 
-from sqlalchemy import Connection, or_, select
+from sqlalchemy import Connection, select
 from sqlalchemy.orm import Session
 
 from storage.blobs import Blobs, Stored
 from storage.database import Database
 from storage.forget import is_used
+from storage.pixels import Place, wanted
 from storage.tables import PictureRow, RequestRow
 
 AGE = timedelta(days=1)
 """Pixels are stored before their row is written, so what is young may get its row yet."""
 BATCH = 500
-
-Place = tuple[str, bool]
-"""A hash, and whether it is kept apart."""
 
 
 def sweep(database: Database, blobs: Blobs) -> int:
@@ -51,31 +49,19 @@ def orphans(database: Database, blobs: Blobs) -> Iterator[Stored]:
     everything = blobs.all()
     while batch := list(islice(everything, BATCH)):
         with database.read() as session:
-            wanted = _wanted(session, {stored.sha256 for stored in batch})
+            there = wanted(session, {stored.sha256 for stored in batch})
         for stored in batch:
-            if stored.changed_at < before and _is_orphan(blobs, stored, wanted):
+            if stored.changed_at < before and _is_orphan(blobs, stored, there):
                 yield stored
 
 
-def _is_orphan(blobs: Blobs, stored: Stored, wanted: set[Place]) -> bool:
-    if (stored.sha256, stored.kept_apart) in wanted:
+def _is_orphan(blobs: Blobs, stored: Stored, there: set[Place]) -> bool:
+    if (stored.sha256, stored.kept_apart) in there:
         return False
-    if (stored.sha256, not stored.kept_apart) not in wanted:
+    if (stored.sha256, not stored.kept_apart) not in there:
         return True
     # Otherwise the row has moved already, and its pixels may be about to.
     return blobs.find(stored.sha256, kept_apart=not stored.kept_apart) is not None
-
-
-def _wanted(session: Session, hashes: set[str]) -> set[Place]:
-    """Where rows expect these pixels."""
-    pictures = select(PictureRow.sha256, PictureRow.kept_apart).where(
-        PictureRow.sha256.in_(hashes), PictureRow.removed_at.is_(None)
-    )
-    references = select(RequestRow.reference_sha256, RequestRow.mask_sha256).where(
-        or_(RequestRow.reference_sha256.in_(hashes), RequestRow.mask_sha256.in_(hashes))
-    )
-    found = {(sha256, kept_apart) for sha256, kept_apart in session.execute(pictures)}
-    return found | {(h, False) for row in session.execute(references) for h in row if h in hashes}
 
 
 def expected(connection: Connection | Session) -> set[Place]:

@@ -126,12 +126,19 @@ class RequestRow(Base):
     tenant: Mapped[str] = mapped_column(String(64), server_default="")
     """With platform and user id the account (`domain.Account`)."""
     forget_at: Mapped[datetime | None]
-    """The person has been forgotten, but a moderator has still to look: kept until then."""
+    """The person is to be forgotten, and so is all that they asked for before: this is kept until
+    then, since a moderator has still to look at it, or is about to be emptied."""
 
     __table_args__ = (
         Index(None, "platform", "user_id", "created_at"),
         Index(None, "platform", "workspace_id", "created_at"),
         Index(None, "created_at", "id"),
+        Index(
+            "ix_requests_forget_at",
+            "forget_at",
+            sqlite_where=text("forget_at IS NOT NULL"),
+            postgresql_where=text("forget_at IS NOT NULL"),
+        ),
         Index(None, "reference_sha256"),
         Index(None, "mask_sha256"),
     )
@@ -324,7 +331,8 @@ class UsageRow(Base):
     platform: Mapped[str] = mapped_column(String(16))
     workspace_id: Mapped[str] = mapped_column(String(64))
     user_id: Mapped[str] = mapped_column(String(64))
-    """Empty after `forget`: the counters stay, the person does not."""
+    """After `forget` the counters stay, the person does not: a pseudonym until the day is over
+    (`forgotten.pseudonym`), then empty."""
     day: Mapped[date]
     pictures: Mapped[int]
     device_seconds: Mapped[float]
@@ -336,6 +344,12 @@ class UsageRow(Base):
 
     __table_args__ = (
         Index(None, "platform", "user_id", "day"),
+        Index(
+            "ix_usage_forgotten",
+            "day",
+            sqlite_where=text("length(user_id) = 64"),
+            postgresql_where=text("length(user_id) = 64"),
+        ),
         Index(None, "platform", "workspace_id", "created_at"),
     )
 

@@ -11,23 +11,26 @@ from storage.domain import Account, UsageEntry
 from storage.tables import JobRow, RequestRow, UsageRow, UtcDateTime, inserting
 
 
-def enter(session: Session, job_id: UUID, pictures: int, now: datetime) -> None:
+def enter(
+    session: Session, job_id: UUID, pictures: int, now: datetime, *, refused: bool = False
+) -> None:
     """Write the usage entry of a job that has just been finished."""
-    today = now.astimezone(UTC).date()
-    given = {"job": job_id, "drawn": pictures, "today": today, "now": now}
-    session.execute(_ENTER, given)
+    given = {"job": job_id, "drawn": pictures, "no": int(refused), "now": now}
+    today = {"today": now.astimezone(UTC).date()}
+    session.execute(_ENTER, given | today)
 
 
 _ENTER = inserting(UsageRow).from_select(
     [
         *("job_id", "device_seconds", "queue_seconds"),
         *("platform", "tenant", "workspace_id", "user_id"),
-        *("pictures", "day", "created_at"),
+        *("pictures", "refused", "day", "created_at"),
     ],
     select(
         *(JobRow.id, JobRow.device_seconds, JobRow.queue_seconds),
         *(RequestRow.platform, accounts.tenant, RequestRow.workspace_id, RequestRow.user_id),
         bindparam("drawn", type_=Integer()),
+        bindparam("no", type_=Integer()),
         bindparam("today", type_=Date()),
         bindparam("now", type_=UtcDateTime()),
     )
@@ -37,10 +40,10 @@ _ENTER = inserting(UsageRow).from_select(
 
 
 def recent(session: Session, account: Account, limit: int) -> list[UsageEntry]:
-    """The person's newest entries."""
+    """The person's newest entries of what was drawn for them."""
     rows = session.scalars(
         select(UsageRow)
-        .where(accounts.counted(account))
+        .where(accounts.used(account), UsageRow.refused == 0)
         .order_by(UsageRow.day.desc(), UsageRow.created_at.desc())
         .limit(limit)
     )

@@ -34,6 +34,7 @@ SLOWEST = (
     "tests/chaos/test_outages.py",
     "tests/chaos/test_slack.py",
     "tests/hostile/test_canary.py",
+    "tests/hostile/test_crowd.py",
     "tests/storage/test_scale.py",
     "tests/hostile/test_secrets.py",
     "tests/line/test_servers.py",

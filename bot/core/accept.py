@@ -96,17 +96,22 @@ def accept(
 def standing_allows(
     session: Session, settings: Settings, raw: RawCommand, count: int, now: datetime
 ) -> Complaint | None:
-    """Why this person may not ask for `count` pictures there now. For none, as of a prompt that
-    is refused, there is room whatever the quota is."""
+    """Why this person may not ask for so many pictures here and now; 0 are those of a request that
+    is refused and only written down. Asked before anything is fetched, and again in the transaction
+    that accepts."""
     rules = places.rules(session, raw.place.platform, raw.place.workspace_id)
     person = standing.of(session, raw.requester, raw.place.workspace_id, now)
-    complaint = _place_allows(rules, person, raw.place)
+    complaint = _place_allows(settings, rules, person, raw.place)
     if complaint is None and count:
-        complaint = _quota_allows(settings, rules, person, count)
+        complaint = _quota_allows(rules.quota(settings.daily_pictures), person, count)
+    if complaint is None and count:
+        complaint = _queue_allows(settings, person)
     return complaint
 
 
-def _place_allows(rules: places.WorkspaceRules, person: Standing, place: Place) -> Complaint | None:
+def _place_allows(
+    settings: Settings, rules: places.WorkspaceRules, person: Standing, place: Place
+) -> Complaint | None:
     if person.banned:
         return Complaint(text="A moderator has barred you from asking for pictures here.")
     if rules.paused:
@@ -116,23 +121,30 @@ def _place_allows(rules: places.WorkspaceRules, person: Standing, place: Place) 
             text="I may not draw in this channel. Channels where I may: {channels}.",
             values={"channels": ", ".join(f"<#{channel}>" for channel in rules.channels)},
         )
+    if person.refused_today >= settings.daily_refusals:
+        return Complaint(
+            text="{refused} of your requests were refused today, so I take no more of them until "
+            "midnight UTC.",
+            values={"refused": person.refused_today},
+        )
     return None
 
 
-def _quota_allows(
-    settings: Settings, rules: places.WorkspaceRules, person: Standing, count: int
-) -> Complaint | None:
-    quota = settings.daily_pictures if rules.daily_pictures is None else rules.daily_pictures
-    if person.today + count > quota:
-        return Complaint(
-            text="That would be {wanted} pictures today, and your limit is {quota}. You have "
-            "{left} left; the count starts again at midnight UTC.",
-            values={
-                "wanted": person.today + count,
-                "quota": quota,
-                "left": max(0, quota - person.today),
-            },
-        )
+def _quota_allows(quota: int, person: Standing, count: int) -> Complaint | None:
+    if person.today + count <= quota:
+        return None
+    return Complaint(
+        text="That would be {wanted} pictures today, and your limit is {quota}. You have "
+        "{left} left; the count starts again at midnight UTC.",
+        values={
+            "wanted": person.today + count,
+            "quota": quota,
+            "left": max(0, quota - person.today),
+        },
+    )
+
+
+def _queue_allows(settings: Settings, person: Standing) -> Complaint | None:
     if person.unfinished >= settings.person_queue_limit:
         return Complaint(
             text="You have {limit} requests waiting already. Wait for one, or cancel one with "
@@ -143,5 +155,12 @@ def _quota_allows(
         return Complaint(
             text="The queue is full ({limit} requests). Try again in a few minutes.",
             values={"limit": settings.queue_limit},
+        )
+    share = max(1, int(settings.queue_limit * settings.server_queue_share))
+    if person.server_queue >= share:
+        return Complaint(
+            text="The people here fill their part of the queue ({limit} requests). Try again in a "
+            "few minutes.",
+            values={"limit": share},
         )
     return None

@@ -105,10 +105,10 @@ class Line:
             )
             if isinstance(gathered, Complaint):
                 return gathered
-            try:
-                return await asyncio.to_thread(accept_and_ring, gathered.request)
-            finally:
-                await asyncio.to_thread(sweep.discard, self.database, self.blobs, gathered.brought)
+            taken = await asyncio.to_thread(accept_and_ring, gathered.request)
+            # Not where this was stopped or failed: the row may be written all the same.
+            await asyncio.to_thread(sweep.discard, self.database, self.blobs, gathered.brought)
+            return taken
 
     def _answer(self, session: Session, raw: RawCommand, count: int) -> UUID | Complaint | None:
         """What can be said before a byte of a reference is read. None: it is worth reading."""

@@ -17,17 +17,17 @@ def hint(request: ImageRequest, catalog: Catalog) -> Complaint | None:
 
     The request is fine all the same: show this beside the picture, not in its place.
     """
-    names = catalog.models[request.model].names
-    if not names:
+    model = catalog.models.get(request.model)
+    if model is None or not model.names:
         return None
     prompt = [_forms(word) for word in _words(request.prompt)]
-    if any(_names(prompt, _words_of(name)) for name in names):
+    if any(_names(prompt, _words_of(name)) for name in model.names):
         return None
     return Complaint(
         text="This small model knows {n} things by name and none of them is in your prompt, so "
         "the picture may be anything. The prompt field suggests names; for anything else, ask "
         "who runs this bot for a larger model.",
-        values={"n": len(_of_locale(catalog.models[request.model], "en"))},
+        values={"n": len(_of_locale(model, "en"))},
     )
 
 

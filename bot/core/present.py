@@ -3,6 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from uuid import UUID
 
 from sqlalchemy.orm import Session
 
@@ -63,9 +64,14 @@ def present(entry: LogEntry, view: QueueView | None, hint: str = "") -> Card:
     return replace(_present(entry, view, hint), locale=entry.locale)
 
 
+def taken_down(job_id: UUID) -> Card:
+    """Of a message that has to go."""
+    return Card(job_id=job_id, tone=Tone.DONE, title="", text="", removed=True)
+
+
 def _present(entry: LogEntry, view: QueueView | None, hint: str) -> Card:
     if entry.message_removed or not entry.user_id:
-        return Card(job_id=entry.job_id, tone=Tone.DONE, title="", text="", removed=True)
+        return taken_down(entry.job_id)
     match entry.state:
         case JobState.WAITING:
             return _waiting(entry, view)

@@ -8,10 +8,9 @@ from uuid import UUID
 
 from sqlalchemy.orm import Session
 
-from storage import deliveries, jobs, log, review
+from storage import deliveries, jobs, log, review, troubles
 from storage.catalog import Catalog
 from storage.domain import (
-    Account,
     Complaint,
     Decision,
     ImageRequest,
@@ -32,6 +31,11 @@ def remake(
     action: str, entry: LogEntry, index: int, *, seed: int, catalog: Catalog
 ) -> ImageRequest | Complaint:
     """The new request that again, vary or enlarge makes of an old one."""
+    if entry.request.model not in catalog.models:
+        return Complaint(
+            text="The model “{model}” is not here any more.",
+            values={"model": entry.request.model},
+        )
     match action:
         case "vary":
             return vary(entry, index, seed)
@@ -60,12 +64,7 @@ def enlarge(entry: LogEntry, index: int, catalog: Catalog) -> ImageRequest | Com
     if isinstance(picture, Complaint):
         return picture
     width, height = entry.request.width * 2, entry.request.height * 2
-    model = catalog.models.get(entry.request.model)
-    if model is None:
-        return Complaint(
-            text="The model “{model}” is not here any more.",
-            values={"model": entry.request.model},
-        )
+    model = catalog.models[entry.request.model]
     if max(width, height) * model.display_scale > LARGEST_SIDE_PX:
         return Complaint(text="This picture is as large as I can make it.")
     request = _from_picture(entry, picture, seed=picture.seed, strength=ENLARGE_STRENGTH)
@@ -104,20 +103,17 @@ def shown_picture(entry: LogEntry, index: int) -> LoggedPicture | Complaint:
 
 
 def cancel(session: Session, job_id: UUID, now: datetime) -> Complaint | None:
-    if not jobs.cancel(session, job_id, now):
-        return Complaint(text="Too late: this request is finished already.")
-    return None
+    if jobs.cancel(session, job_id, now):
+        return None
+    if troubles.is_stranded(session, job_id):
+        return Complaint(text="Your picture is drawn, but I can't show it here. `/queue` has it.")
+    return Complaint(text="Too late: this request is finished already.")
 
 
 def delete(session: Session, job_id: UUID, now: datetime) -> None:
     """Remove the message; the log row stays until `forget`."""
     jobs.cancel(session, job_id, now)
     deliveries.desire(session, job_id, removed=True)
-
-
-def report(session: Session, job_id: UUID, by: Account, now: datetime) -> bool:
-    """Ask moderators to look. False if this person has reported it already."""
-    return review.report(session, job_id, by=by, now=now)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,10 +127,11 @@ class Target:
 def target(about: str) -> Target:
     """Of `RawCommand.about`: a job, or a job and the index of one of its pictures."""
     job, _, picture = about.partition(":")
-    job_id = UUID(int=0)
-    with suppress(ValueError):
+    job_id, index = UUID(int=0), 0
+    with suppress(ValueError):  # Whatever somebody sends in place of ours is about nothing.
         job_id = UUID(job)
-    return Target(job_id=job_id, picture=int(picture) if picture.isdecimal() else 0)
+        index = int(picture or 0)
+    return Target(job_id=job_id, picture=index)
 
 
 def edited(raw: RawCommand, entry: LogEntry) -> RawCommand:
@@ -174,6 +171,14 @@ def may_read(entry: LogEntry, viewer: Viewer) -> bool:
     return (_is_here(entry, viewer) and bool(public)) or may_change(entry, viewer)
 
 
+def may_report(entry: LogEntry, viewer: Viewer) -> bool:
+    """Who sees the pictures: in the channel where they are shown."""
+    own = entry.account == viewer.requester.account
+    asked, now = entry.place, viewer.place
+    there = _is_here(entry, viewer) and asked.channel_id == now.channel_id
+    return bool(shown_pictures(entry)) and (own or (there and not entry.request.private))
+
+
 def _is_here(entry: LogEntry, viewer: Viewer) -> bool:
     """Whether it was asked where the viewer is now: on the same server. Direct messages are none,
     so there it has to be the same conversation."""
@@ -188,10 +193,29 @@ def _is_here(entry: LogEntry, viewer: Viewer) -> bool:
 def entry_for(session: Session, job_id: UUID, viewer: Viewer, right: Right) -> LogEntry | Complaint:
     """The request, if it is still known and the viewer has this right to it."""
     entry = log.entry(session, job_id)
-    if entry is None or not entry.user_id:
+    if entry is None or entry.forgotten or not entry.user_id:
         return Complaint(text="I have forgotten this request, so I can't do that any more.")
     if not right(entry, viewer):
         return Complaint(
             text="Only who asked for this picture, or who may manage messages here, can do that."
         )
     return entry
+
+
+def report(session: Session, job_id: UUID, viewer: Viewer, now: datetime) -> Complaint | None:
+    """Ask moderators to look, or say why not."""
+    entry = entry_for(session, job_id, viewer, lambda *_: True)
+    if isinstance(entry, Complaint):
+        return entry
+    if not may_report(entry, viewer):
+        return Complaint(text="Pictures are reported where they are shown.")
+    by = viewer.requester.account
+    if not review.may_report(session, by, now):
+        return Complaint(
+            text="You have reported {limit} pictures today. If another one is wrong, tell a "
+            "moderator.",
+            values={"limit": review.REPORTS_A_DAY},
+        )
+    if not review.report(session, job_id, by=by, now=now):
+        return Complaint(text="You have reported this already. A moderator will look at it.")
+    return None

@@ -45,10 +45,8 @@ class Acts:
 
 async def entry_for(client: Easel, raw: RawCommand, right: steer.Right) -> LogEntry | Complaint:
     """The request that the command is about."""
-    job_id, viewer = (
-        steer.target(raw.about).job_id,
-        steer.Viewer(requester=raw.requester, place=raw.place),
-    )
+    job_id = steer.target(raw.about).job_id
+    viewer = steer.Viewer(requester=raw.requester, place=raw.place)
     return await client.line.read(lambda s: steer.entry_for(s, job_id, viewer, right))
 
 
@@ -146,14 +144,11 @@ async def _delete(client: Easel, raw: RawCommand) -> bool:
 
 
 async def _report(client: Easel, raw: RawCommand) -> bool:
-    job_id, now, by = steer.target(raw.about).job_id, client.line.database.clock(), raw.requester
-    new = await client.line.write(lambda s: steer.report(s, job_id, by, now))
-    text = (
-        say(by.locale, "Thank you. A moderator will look at it.")
-        if new
-        else say(by.locale, "You have reported this already. A moderator will look at it.")
-    )
-    await Reply(client, raw).edit(content=text)
+    job_id, now = steer.target(raw.about).job_id, client.line.database.clock()
+    locale, viewer = raw.requester.locale, steer.Viewer(requester=raw.requester, place=raw.place)
+    complaint = await client.line.write(lambda s: steer.report(s, job_id, viewer, now))
+    thanks = say(locale, "Thank you. A moderator will look at it.")
+    await Reply(client, raw).edit(content=words(locale, complaint) if complaint else thanks)
     return False
 
 

@@ -11,6 +11,7 @@ from uuid import UUID
 import discord
 from discord import ui
 
+from bot.core import steer
 from bot.discord.intake import Interaction, apologise, raw_command
 from bot.i18n import say
 from storage.domain import Card, RawCommand
@@ -135,8 +136,8 @@ class PictureSelect(ui.DynamicItem[ui.Select[Any]], template=rf"easel:{PICK}:{JO
 
     async def callback(self, interaction: discord.Interaction[Any]) -> None:
         action, _, picture = self.item.values[0].partition(":")
-        if picture.isdigit():
-            await _handle(interaction, action, self._job_id, int(picture))
+        target = steer.target(f"{self._job_id}:{picture}")
+        await _handle(interaction, action, target.job_id, target.picture)
 
 
 def card_view(card: Card) -> ui.View:

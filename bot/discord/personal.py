@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import io
-import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -18,12 +18,13 @@ from bot.core import mine, steer
 from bot.core.present import shorten
 from bot.discord.acts import Act, change, entry_for
 from bot.discord.buttons import CardButton
-from bot.discord.intake import Interaction, locale_of, quietly, requester_of
+from bot.discord.intake import Interaction, hear, locale_of, quietly, raw_command, requester_of
 from bot.discord.reply import Reply
 from bot.discord.words import escape, words
 from bot.i18n import format_duration, mark, say, say_n
-from storage import deliveries, forget, inbox
+from storage import deliveries, export, forget, inbox
 from storage.domain import Account, Complaint, RawCommand, Requester
+from storage.inbox import Envelope
 
 if TYPE_CHECKING:
     from bot.discord.app import Easel
@@ -70,7 +71,7 @@ async def _drop(client: Easel, raw: RawCommand) -> bool:
 
 
 async def _fetch(client: Easel, raw: RawCommand) -> bool:
-    """A result that could not be sent: show it here instead."""
+    """A result that could not be shown: show it here instead."""
     reply = Reply(client, raw)
     address = await reply.address()
     if address is None:
@@ -120,16 +121,27 @@ privacy = app_commands.Group(
     name=locale_str(mark("export")),
     description=locale_str(mark("Get everything that is stored about you as a file")),
 )
-async def export(interaction: Interaction) -> None:
-    if not await quietly(interaction.response.defer(ephemeral=True, thinking=True)):
-        return
-    line, locale, person = interaction.client.line, locale_of(interaction), _person(interaction)
-    stored = await line.read(lambda s: forget.export_person(s, person))
-    data = json.dumps(stored, indent=2, ensure_ascii=False).encode()
-    await interaction.edit_original_response(
-        content=say(locale, "All that is stored about you. Pictures are named by their hash."),
-        attachments=[discord.File(io.BytesIO(data), "easel-privacy.json")],
-    )
+async def send_all(interaction: Interaction) -> None:
+    await hear(interaction, raw_command(interaction, "export", private=True))
+
+
+async def _export(client: Easel, raw: RawCommand) -> bool:
+    person, reply = raw.requester, Reply(client, raw)
+    envelope = Envelope(client.line.settings.fernet())
+    stored = await client.line.read(lambda s: export.person(s, person.account, envelope))
+    first, *more = _files(export.files(stored, raw.place.upload_limit_bytes))
+    words = say(person.locale, "All that is stored about you. Pictures are named by their hash.")
+    await reply.edit(content=words, attachments=[first])
+    for file in more:
+        await reply.send(file)
+    return False
+
+
+def _files(contents: Sequence[bytes]) -> list[discord.File]:
+    return [
+        discord.File(io.BytesIO(data), name)
+        for name, data in zip(export.names(len(contents)), contents, strict=True)
+    ]
 
 
 @privacy.command(
@@ -142,11 +154,8 @@ async def delete(interaction: Interaction) -> None:
     person = UUID(int=interaction.user.id)
     label = say(locale, "Delete everything")
     view.add_item(CardButton("forget", person, label=label, danger=True))
-    text = say(
-        locale,
-        "This deletes your prompts, references and pictures here, takes their messages down, and "
-        "cancels what is still waiting. It cannot be undone.",
-    )
+    days = interaction.client.line.settings.blocked_kept_days
+    text = say(locale, mine.FORGETS, days=days)
     await quietly(interaction.response.send_message(text, view=view, ephemeral=True))
 
 
@@ -154,13 +163,16 @@ async def _forget(client: Easel, raw: RawCommand) -> bool:
     """The button names the person, so nobody else's press can mean them."""
     person, line = raw.requester, client.line
     if str(steer.target(raw.about).job_id.int) == person.user_id:
-        await asyncio.to_thread(forget.forget, line.database, line.blobs, person.account)
-        text = say(person.locale, "Done. I have forgotten what you asked for.")
+        keep = timedelta(days=line.settings.blocked_kept_days)
+        remains = await asyncio.to_thread(
+            forget.forget, line.database, line.blobs, person.account, keep=keep
+        )
+        text = mine.forgotten(person.locale, remains)
         await Reply(client, raw).edit(content=text, view=None)
     return False
 
 
-ACTS: Mapping[str, Act] = {"drop": _drop, "fetch": _fetch, "forget": _forget}
+ACTS: Mapping[str, Act] = {"drop": _drop, "fetch": _fetch, "forget": _forget, "export": _export}
 
 
 def _person(interaction: Interaction) -> Account:

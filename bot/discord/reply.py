@@ -118,6 +118,10 @@ class Reply:
         """Words for the person alone, beside what is there."""
         await self._quietly(self._webhook.send, text, ephemeral=True)
 
+    async def send(self, file: discord.File) -> None:
+        """One more file for the person alone."""
+        await self._quietly(self._webhook.send, file=file, ephemeral=True)
+
     async def complain(self, complaint: Complaint) -> None:
         await self.tell(words(self._raw.requester.locale, complaint))
 

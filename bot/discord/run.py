@@ -6,10 +6,12 @@ from discord import ConnectionClosed, LoginFailure
 
 from bot.deliver import Deliverer
 from bot.discord.app import Easel, create_bot
+from bot.discord.errors import OPERATORS
 from bot.discord.show import DiscordShow
 from bot.reaper import Reaper
 from bot.watch import watched
-from storage import metrics
+from storage import metrics, troubles
+from storage.domain import Platform
 from storage.health import WELL
 from storage.settings import Settings
 
@@ -27,7 +29,8 @@ async def serve(settings: Settings) -> int:
     def gateway() -> str:
         return WELL if is_connected(bot) else "not connected to Discord"
 
-    with watched(bot.line, gateway=gateway):
+    cards = troubles.shows(bot.line.database, Platform.DISCORD, OPERATORS)
+    with watched(bot.line, gateway=gateway, cards=cards):
         async with bot:
             await bot.login(settings.discord_token.get_secret_value())
             try:

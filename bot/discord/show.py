@@ -4,28 +4,28 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-import aiohttp
 import discord
+from discord.abc import Messageable
+from discord.http import Route
 
-from bot.deliver import Gone, PictureReader, RetryLater, Shown
 from bot.discord.buttons import card_view
-from bot.discord.words import clip, escape
+from bot.discord.errors import DEAD_TOKEN, NOT_THERE, sorting
+from bot.discord.words import clip, escape, words
 from bot.i18n import say
-from storage.domain import Card, CardPicture, Delivery, Platform, Tone
+from bot.showing import NOTICE, PictureReader, Shown
+from storage.domain import Card, CardPicture, Complaint, Delivery, Platform, Tone
 
 if TYPE_CHECKING:
     from bot.discord.app import Easel
 
-UNKNOWN_WEBHOOK, INVALID_TOKEN = 10015, 50027
-NOTICE = timedelta(minutes=1)
-"""So long before the token dies a private card says where the picture will come."""
+NONCE_LENGTH = 25
 BAR_CELLS = 16
 RECENT_MESSAGES = 50
 
@@ -38,73 +38,86 @@ _COLOURS = {
 }
 _ENDINGS = {"image/png": "png", "image/jpeg": "jpg", "image/webp": "webp"}
 
-Call = Callable[..., Coroutine[Any, Any, object]]
+Call = Callable[..., Coroutine[Any, Any, discord.Message]]
 
 
 class DiscordShow:
-    """Edits by interaction token while that lives, then the same message by bot token. Only a
-    private result whose token is dead is posted anew: as a direct message."""
+    """Edits by interaction token while that lives, then the same message by bot token. Posted anew
+    is only what cannot be edited: as a direct message a private result whose token is dead, and
+    into its channel a card whose token died before its message was known."""
 
     platform = Platform.DISCORD
 
     def __init__(self, client: Easel) -> None:
         self._client = client
 
+    @property
+    def application(self) -> str:
+        """Known once the client has logged in."""
+        return str(self._client.application_id or "")
+
     async def show(self, delivery: Delivery, card: Card, read: PictureReader) -> Shown:
-        try:
+        with sorting(removing=card.removed):
             if card.removed:
                 return await self._remove(delivery)
             return await self._show(delivery, card, read)
-        except (discord.Forbidden, discord.NotFound) as error:
-            raise Gone(f"{error.status} {error.code} {error.text}"[:100]) from error
-        except discord.RateLimited as error:
-            raise RetryLater(error.retry_after) from error
-        except (discord.DiscordServerError, aiohttp.ClientError, OSError) as error:
-            raise RetryLater from error
-        except discord.HTTPException as error:
-            if error.status == 429:
-                raise RetryLater from error
-            raise
+
+    async def tell(
+        self, delivery: Delivery, user_id: str, locale: str, complaint: Complaint, code: str
+    ) -> None:
+        if delivery.address.get("ephemeral"):
+            return  # The card itself could not come this way.
+        with sorting():
+            channel = await self._direct(user_id)
+            nonce = f"t{delivery.job_id.hex}"[:NONCE_LENGTH]
+            await channel.send(words(locale, complaint), nonce=nonce)
 
     async def _show(self, delivery: Delivery, card: Card, read: PictureReader) -> Shown:
         now, address = self._client.line.database.clock(), delivery.address
         private = bool(address.get("ephemeral"))
         unfinished = card.tone in (Tone.WAITING, Tone.WORKING)
-        expires_at = datetime.fromisoformat(address["token_expires_at"])
+        expires_at = _expires_at(address)
         late = private and unfinished and now >= expires_at - NOTICE
         content = Content(card, late=late)
         if address["token"] and now < expires_at:
-            webhook = self._webhook(delivery)
             try:
-                edit = partial(webhook.edit_message, int(address["message_id"]))
+                message_id = await self._message_id(address)
+                edit = partial(self._webhook(address).edit_message, message_id)
                 return await content.edit(edit, delivery, read)
             except discord.HTTPException as error:
-                if error.code not in (UNKNOWN_WEBHOOK, INVALID_TOKEN):
+                if error.code not in DEAD_TOKEN:
                     raise
             # Not tried again: Discord bans addresses that send too much it cannot accept.
             delivery = replace(delivery, address={**address, "token": ""})
-        if not private:
-            return await content.edit(self._message(delivery).edit, delivery, read)
-        if unfinished:
+        if private and unfinished:
             return Shown(address=delivery.address, pictures=delivery.shown_pictures)
-        return await self._send_privately(delivery, content, read)
+        if private:
+            channel: Messageable = await self._direct(address["user_id"])
+            return await self._post(channel, delivery, content, read)
+        if not address["message_id"]:
+            return await self._post(self._channel(address), delivery, content, read)
+        return await content.edit(self._message(address).edit, delivery, read)
 
-    async def _send_privately(
-        self, delivery: Delivery, content: Content, read: PictureReader
+    async def _post(
+        self, channel: Messageable, delivery: Delivery, content: Content, read: PictureReader
     ) -> Shown:
         """Once: for some minutes Discord answers a repeated nonce with the message that is there
         already; after that, we look for it."""
-        channel = await self._direct(delivery)
-        message = await _posted(channel, delivery.job_id) or await channel.send(
-            embed=content.embed,
-            view=content.view,
-            files=await content.files(read),
-            nonce=delivery.job_id.hex[:25],
-        )
+        try:
+            message = await _posted(channel, delivery.job_id)
+        except discord.Forbidden:  # Without Read Message History there is the nonce alone.
+            message = None
+        said: dict[str, Any] = {"embed": content.embed, "view": content.view}
+        files = await content.files(read)
+        if message is not None:
+            await message.edit(content=None, **said, attachments=files)
+        else:
+            nonce = delivery.job_id.hex[:NONCE_LENGTH]
+            message = await channel.send(**said, files=files, nonce=nonce)
         address = {
             **delivery.address,
             "token": "",
-            "channel_id": str(channel.id),
+            "channel_id": str(message.channel.id),
             "message_id": str(message.id),
             "ephemeral": "",
             "pictures": content.digest,
@@ -112,37 +125,68 @@ class DiscordShow:
         return Shown(address=address, pictures=bool(content.pictures))
 
     async def _remove(self, delivery: Delivery) -> Shown:
-        address = delivery.address
-        if not address:
-            return Shown(address={}, pictures=False)
-        expires_at = datetime.fromisoformat(address["token_expires_at"])
         try:
-            if address["token"] and self._client.line.database.clock() < expires_at:
-                await self._webhook(delivery).delete_message(int(address["message_id"]))
-            elif not address.get("ephemeral"):
-                await self._message(delivery).delete()
-            elif sent := await _posted(await self._direct(delivery), delivery.job_id):
-                await sent.delete()  # Its answer was lost.
-        except discord.NotFound:
-            pass
+            await self._delete(delivery.address, delivery.job_id)
+        except discord.NotFound as error:
+            if error.code not in NOT_THERE:
+                raise
         # Nothing is left that the address is good for, and it names a person.
         return Shown(address={}, pictures=False)
 
-    async def _direct(self, delivery: Delivery) -> discord.DMChannel:
-        return await self._client.create_dm(discord.Object(int(delivery.address["user_id"])))
+    async def _delete(self, address: Mapping[str, str], job_id: UUID) -> None:
+        if not address:
+            return
+        if address["token"] and self._client.line.database.clock() < _expires_at(address):
+            try:
+                message_id = await self._message_id(address)
+                await self._webhook(address).delete_message(message_id)
+                return
+            except discord.HTTPException as error:
+                if error.code not in DEAD_TOKEN:
+                    raise
+        if not address.get("ephemeral") and address["message_id"]:
+            await self._message(address).delete()
+            return
+        # Its answer may have been lost.
+        private = address.get("ephemeral")
+        channel = await self._direct(address["user_id"]) if private else self._channel(address)
+        if sent := await _posted(channel, job_id):
+            await sent.delete()
 
-    def _webhook(self, delivery: Delivery) -> discord.Webhook:
-        address = delivery.address
+    async def _direct(self, user_id: str) -> discord.DMChannel:
+        return await self._client.create_dm(discord.Object(int(user_id)))
+
+    async def _message_id(self, address: Mapping[str, str]) -> int:
+        """Where it is not known, as after an acknowledgement whose answer was lost, that of the
+        interaction's own message."""
+        if address["message_id"]:
+            return int(address["message_id"])
+        original = Route(
+            "GET",
+            "/webhooks/{webhook_id}/{webhook_token}/messages/@original",
+            webhook_id=int(address["application_id"]),
+            webhook_token=address["token"],
+        )
+        return int((await self._client.http.request(original))["id"])
+
+    def _webhook(self, address: Mapping[str, str]) -> discord.Webhook:
         return discord.Webhook.partial(
             int(address["application_id"]), address["token"], client=self._client
         )
 
-    def _message(self, delivery: Delivery) -> discord.PartialMessage:
-        channel = self._client.get_partial_messageable(int(delivery.address["channel_id"]))
-        return channel.get_partial_message(int(delivery.address["message_id"]))
+    def _channel(self, address: Mapping[str, str]) -> discord.PartialMessageable:
+        return self._client.get_partial_messageable(int(address["channel_id"]))
+
+    def _message(self, address: Mapping[str, str]) -> discord.PartialMessage:
+        return self._channel(address).get_partial_message(int(address["message_id"]))
 
 
-async def _posted(channel: discord.DMChannel, job_id: UUID) -> discord.Message | None:
+def _expires_at(address: Mapping[str, str]) -> datetime:
+    when = address.get("token_expires_at")
+    return datetime.fromisoformat(when) if when else datetime.min.replace(tzinfo=UTC)
+
+
+async def _posted(channel: Messageable, job_id: UUID) -> discord.Message | None:
     """What a process has sent that died before it could write it down; its buttons name the job."""
     async for message in channel.history(limit=RECENT_MESSAGES):
         rows = [row for row in message.components if isinstance(row, discord.ActionRow)]
@@ -167,8 +211,8 @@ class Content:
         files: dict[str, Any] = {}
         if self.digest != (shown if delivery.shown_pictures else ""):
             files = {"attachments": await self.files(read)}
-        await edit(content=None, embed=self.embed, view=self.view, **files)
-        address = {**delivery.address, "pictures": self.digest}
+        message = await edit(content=None, embed=self.embed, view=self.view, **files)
+        address = {**delivery.address, "message_id": str(message.id), "pictures": self.digest}
         return Shown(address=address, pictures=bool(self.pictures))
 
     async def files(self, read: PictureReader) -> list[discord.File]:
@@ -197,13 +241,17 @@ def _file_name(picture: CardPicture) -> str:
 
 
 def _embed(card: Card, late: bool) -> discord.Embed:
-    lines = [escape(card.text)] if card.text else []
+    title, lines = card.title, [escape(card.text)] if card.text else []
     if card.progress_0_1 is not None:
         lines.append(_bar(card.progress_0_1))
-    if late:
-        lines.append(say(card.locale, "The picture will come to you by direct message."))
+    if late:  # It may be the last thing that this message says, so that it must stay true.
+        title = say(card.locale, "Your picture")
+        lines = [
+            say(card.locale, "The picture will come to you by direct message."),
+            say(card.locale, "If I can't write to you, `/queue` has it."),
+        ]
     embed = discord.Embed(
-        title=clip(escape(card.title), 256),
+        title=clip(escape(title), 256),
         description=clip("\n".join(lines), 4096),
         colour=_COLOURS[card.tone],
     )

@@ -8,11 +8,11 @@ import gettext
 import io
 import math
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
 
-from babel.dates import format_timedelta
+from babel.dates import format_date, format_timedelta
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 from babel.numbers import format_decimal
@@ -56,6 +56,11 @@ def format_duration(locale: str, seconds: float) -> str:
     """In words and rounded to one unit, for example "2 minutes"; at least one second."""
     whole = timedelta(seconds=max(1, math.ceil(seconds)))
     return format_timedelta(whole, threshold=1.5, locale=locale)
+
+
+def format_day(locale: str, at: datetime) -> str:
+    """In words, in UTC, for example "December 27, 2026"."""
+    return format_date(at.astimezone(UTC).date(), format="long", locale=locale)
 
 
 def _fill(locale: str, template: str, values: Mapping[str, object]) -> str:

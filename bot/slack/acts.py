@@ -179,18 +179,18 @@ async def _fetch(heard: Heard) -> bool:
 
 async def _report(heard: Heard) -> bool:
     job_id, now = steer.target(heard.raw.about).job_id, heard.line.database.clock()
-    new = await heard.line.write(lambda s: steer.report(s, job_id, heard.account, now))
-    await heard.tell(
-        say(heard.locale, "Thank you. A moderator will look at it.")
-        if new
-        else say(heard.locale, "You have reported this already. A moderator will look at it.")
-    )
+    viewer = steer.Viewer(requester=heard.requester, place=heard.raw.place)
+    complaint = await heard.line.write(lambda s: steer.report(s, job_id, viewer, now))
+    if complaint is not None:
+        await heard.complain(complaint)
+    else:
+        await heard.tell(say(heard.locale, "Thank you. A moderator will look at it."))
     return False
 
 
 async def _export(heard: Heard) -> bool:
     if heard.raw.about == heard.user_id:
-        await personal.export(heard)
+        await personal.send_all(heard)
     return False
 
 

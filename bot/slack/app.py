@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -70,6 +70,7 @@ class Easel(AsyncApp):
                 **given,
             )
         self.workspaces = Workspaces(settings, installations)
+        self.use(self._hear_whose)
         self.error(_failed)
         self.middleware(tenants.note)
         commands.register(self)
@@ -79,6 +80,12 @@ class Easel(AsyncApp):
         events.register(self)
         if installations:
             self.enable_token_revocation_listeners()
+
+    async def _hear_whose(
+        self, body: Mapping[str, Any], next: Callable[[], Awaitable[None]]
+    ) -> None:
+        self.workspaces.heard(str(body.get("api_app_id") or ""))
+        await next()
 
     def _signing_secret_of(self, settings: Settings) -> str:
         """Bolt wants one even where Socket Mode checks nothing with it: then one of the moment,

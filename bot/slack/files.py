@@ -11,9 +11,9 @@ import aiohttp
 from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot.deliver import PictureReader, RetryLater
 from bot.references import Reader
 from bot.references.fetch import Unavailable, download
+from bot.showing import PictureReader, RetryLater
 from bot.slack.words import clip
 from bot.slack.workspaces import error_code
 from storage.domain import Attached, CardPicture, Complaint

@@ -1,37 +1,32 @@
 """One Slack message, on its way from what it shows to what it should.
 
-The delivery's address says which message that is, and how far a showing in several steps has
-come: `posting` before the placeholder is posted, `files` and `pictures` before they are uploaded.
-A repetition looks what became of the step before it does it again.
+A repetition looks what became of a step before it does it again.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from dataclasses import replace
 from typing import Any
 
 from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot.core.line import Line
-from bot.deliver import PictureReader, RetryLater, Shown
 from bot.i18n import mark, say
+from bot.showing import PictureReader, RetryLater, Shown
 from bot.slack import files
 from bot.slack.blocks import card_blocks, section, summary
-from bot.slack.pace import Pace
+from bot.slack.errors import UNEDITABLE
+from bot.slack.sent import METADATA, Desk, Sent
 from bot.slack.words import escape
-from bot.slack.workspaces import error_code, http_status
+from bot.slack.workspaces import error_code
 from storage import deliveries
 from storage.domain import Card, CardPicture, Delivery, Tone
 
-METADATA = "easel_card"
 PATIENT_TRIES = 3
 """So often a picture that Slack does not know yet is tried again before it is posted as a file."""
-PAGES = 5
 
 WITHOUT_UPLOAD = {
     "file_uploads_disabled": mark(
@@ -50,18 +45,8 @@ WITHOUT_UPLOAD["blocked_file_type"] = WITHOUT_UPLOAD["file_uploads_disabled"]
 WITHOUT_UPLOAD["posting_to_channel_denied"] = WITHOUT_UPLOAD["file_uploads_disabled"]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Desk:
-    """What all messages have in common."""
-
-    line: Line
-    pace: Pace
-    refusing: set[str] = field(default_factory=set)
-    """Workspaces that show no uploaded picture inside a message."""
-
-
-class Message:
-    """`show` and `remove` raise SlackApiError, RetryLater, and what a connection raises."""
+class Message(Sent):
+    """`show` raises SlackApiError, RetryLater, and what a connection raises."""
 
     def __init__(
         self,
@@ -71,26 +56,43 @@ class Message:
         card: Card,
         read: PictureReader,
     ) -> None:
-        self._desk, self._client, self._delivery = desk, client, delivery
+        super().__init__(desk, client, delivery)
         self._card, self._read = card, read
-        self._address = dict(delivery.address)
-
-    @property
-    def _team(self) -> str:
-        return self._address["team_id"]
-
-    @property
-    def _channel(self) -> str:
-        return self._address["channel_id"]
-
-    @property
-    def _ts(self) -> str:
-        return self._address.get("ts", "")
 
     async def show(self) -> Shown:
-        unfinished = self._card.tone in (Tone.WAITING, Tone.WORKING)
-        if unfinished and self._ts and not self._desk.pace.may_tell_progress(self._team):
-            return Shown(address=self._address, pictures=self._delivery.shown_pictures)
+        silent = bool(self._address.get("uneditable"))
+        if self._ts and self._unfinished:
+            if silent or not self._desk.pace.may_tell_progress(self._team):
+                return Shown(address=self._address, pictures=self._delivery.shown_pictures)
+        elif silent:
+            self._give_way()
+        try:
+            shown = await self._show()
+        except SlackApiError as error:
+            if error_code(error) not in UNEDITABLE:
+                raise
+            self._address["uneditable"] = "1"
+            await self._remember()
+            raise RetryLater(0.0) from error
+        if self._old:
+            await self._remember()
+        for ts in self._old:
+            with suppress(SlackApiError):
+                await self._take_down(ts)
+        return replace(shown, address=self._address)
+
+    @property
+    def _unfinished(self) -> bool:
+        return self._card.tone in (Tone.WAITING, Tone.WORKING)
+
+    def _give_way(self) -> None:
+        """This message can be edited no more: another one takes its place, and it goes. Not before
+        there is a result, so that there is one other only."""
+        old = [*self._old, self._ts]
+        self._address = {**self._address, "old": " ".join(old), "ts": "", "message_id": ""}
+        del self._address["uneditable"]
+
+    async def _show(self) -> Shown:
         if not self._channel:
             opened = await self._call(
                 self._client.conversations_open, users=self._address["user_id"]
@@ -173,35 +175,6 @@ class Message:
             self._desk.pace.posted(self._channel)
         self._found(str(posted["ts"]))
 
-    def _found(self, ts: str) -> None:
-        if ts:
-            self._address.pop("posting", None)
-            self._address |= {"ts": ts, "message_id": f"{self._channel}:{ts}"}
-
-    async def _find(self) -> str:
-        """The message of this job, if a post whose answer was lost has made it."""
-        since = (self._delivery.created_at - timedelta(minutes=1)).timestamp()
-        look: dict[str, Any] = {
-            "channel": self._channel,
-            "oldest": f"{since:.6f}",
-            "include_all_metadata": True,
-            "limit": 200,
-        }
-        method: Callable[..., Awaitable[Any]] = self._client.conversations_history
-        if thread := self._address.get("thread_ts"):
-            method, look = self._client.conversations_replies, look | {"ts": thread}
-        for _ in range(PAGES):
-            answer = await self._call(method, **look)
-            for message in answer.get("messages") or ():
-                payload = (message.get("metadata") or {}).get("event_payload") or {}
-                if payload.get("job") == str(self._delivery.job_id):
-                    return str(message["ts"])
-            cursor = (answer.get("response_metadata") or {}).get("next_cursor")
-            if not cursor:
-                break
-            look["cursor"] = cursor
-        return ""
-
     async def _pictures(self, pictures: Sequence[CardPicture]) -> list[str]:
         """Ids of files for image blocks; none where the message shows the files by itself."""
         key = ",".join(f"{p.index}:{p.sha256[:16]}" for p in pictures)
@@ -212,7 +185,8 @@ class Message:
         if same and shared == bool(self._address.get("shared")):
             known: Sequence[files.File] = await files.ready(self._client, self._files)
         else:
-            await self._delete_files()
+            for error in await self._delete_files():
+                raise error
             known = ()
         if not known:
             known = await self._upload(pictures, key, shared=shared)
@@ -222,13 +196,9 @@ class Message:
             raise RetryLater(1.0)
         if self._ts and self._ts != ts:
             with suppress(SlackApiError):
-                await self._call(self._client.chat_delete, channel=self._channel, ts=self._ts)
+                await self._take_down(self._ts)
         self._found(ts)
         return []
-
-    @property
-    def _files(self) -> list[str]:
-        return self._address.get("files", "").split()
 
     async def _upload(
         self, pictures: Sequence[CardPicture], key: str, *, shared: bool
@@ -250,47 +220,6 @@ class Message:
         titles = files.titles(self._files, pictures)
         await self._call(self._client.files_completeUploadExternal, files=titles, **there)
         return await files.ready(self._client, self._files)
-
-    async def remove(self) -> Shown:
-        if not self._ts and self._address.get("posting"):
-            self._found(await self._find())
-        await self._delete_files()
-        if self._ts:
-            try:
-                await self._call(self._client.chat_delete, channel=self._channel, ts=self._ts)
-            except SlackApiError as error:
-                if error_code(error) not in ("message_not_found", "channel_not_found"):
-                    raise
-        # Nothing is left that the address is good for, and it may name a person.
-        return Shown(address={}, pictures=False)
-
-    async def _delete_files(self) -> None:
-        for file_id in self._files:
-            try:
-                await self._call(self._client.files_delete, file=file_id)
-            except SlackApiError as error:
-                if error_code(error) not in ("file_not_found", "file_deleted"):
-                    raise
-
-    async def _remember(self) -> None:
-        """Raises RetryLater if somebody else has taken the message since."""
-        delivery, address = self._delivery, dict(self._address)
-        if not await self._desk.line.write(lambda s: deliveries.remember(s, delivery, address)):
-            raise RetryLater
-
-    async def _call(self, method: Callable[..., Awaitable[Any]], *args: Any, **given: Any) -> Any:
-        """Raises RetryLater while Slack wants to be asked less often."""
-        pace, name = self._desk.pace, getattr(method, "__name__", "")
-        if (wait := pace.held(self._team, name)) > 0:
-            raise RetryLater(wait)
-        try:
-            return await method(*args, **given)
-        except SlackApiError as error:
-            if http_status(error) != 429 and error_code(error) != "ratelimited":
-                raise
-            wait = float(error.response.headers.get("Retry-After") or 1)
-            pace.hold(self._team, name, wait)
-            raise RetryLater(wait) from error
 
 
 def _with_words(card: Card, words: str) -> Card:

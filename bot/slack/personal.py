@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Sequence
+from datetime import timedelta
 from functools import partial
 
 from slack_sdk.errors import SlackApiError
@@ -18,8 +18,9 @@ from bot.slack.blocks import Block, button, mrkdwn, picture, plain, section
 from bot.slack.intake import Heard
 from bot.slack.words import escape
 from bot.slack.workspaces import error_code
-from storage import deliveries, forget, log, places
+from storage import deliveries, export, forget, log, places
 from storage.domain import JobState, Platform
+from storage.inbox import Envelope
 from storage.log import LogEntry
 
 PROMPT_SHOWN = 80
@@ -72,11 +73,7 @@ async def show_usage(heard: Heard) -> None:
 
 def privacy_blocks(heard: Heard) -> list[Block]:
     locale, user = heard.locale, heard.user_id
-    text = say(
-        locale,
-        "This deletes your prompts, references and pictures here, takes their messages down, and "
-        "cancels what is still waiting. It cannot be undone.",
-    )
+    text = say(locale, mine.FORGETS, days=heard.line.settings.blocked_kept_days)
     # The button names the person, so nobody else's press could mean them.
     buttons = [
         button("export", user, say(locale, "Send me all that is stored")),
@@ -90,26 +87,31 @@ async def show_privacy(heard: Heard) -> None:
     await heard.tell(title, privacy_blocks(heard))
 
 
-async def export(heard: Heard) -> None:
-    """Everything that is stored about the person, as a file in their direct messages."""
+async def send_all(heard: Heard) -> None:
+    """Everything that is stored about the person, as files in their direct messages."""
     line, locale, user = heard.line, heard.locale, heard.user_id
-    stored = await line.read(lambda s: forget.export_person(s, heard.account))
-    data = json.dumps(stored, indent=2, ensure_ascii=False)
+    envelope = Envelope(line.settings.fernet())
+    stored = await line.read(lambda s: export.person(s, heard.account, envelope))
+    files = export.files(stored, heard.raw.place.upload_limit_bytes)
     opened = await heard.client.conversations_open(users=user)
-    await heard.client.files_upload_v2(
-        channel=opened["channel"]["id"],
-        filename="easel-privacy.json",
-        content=data,
-        initial_comment=say(
-            locale, "All that is stored about you. Pictures are named by their hash."
-        ),
-    )
+    comment = say(locale, "All that is stored about you. Pictures are named by their hash.")
+    for name, data in zip(export.names(len(files)), files, strict=True):
+        await heard.client.files_upload_v2(
+            channel=opened["channel"]["id"],
+            filename=name,
+            content=data.decode(),
+            initial_comment=comment,
+        )
+        comment = ""
 
 
 async def forget_me(heard: Heard) -> None:
     line = heard.line
-    await asyncio.to_thread(forget.forget, line.database, line.blobs, heard.account)
-    await heard.tell(say(heard.locale, "Done. I have forgotten what you asked for."))
+    keep = timedelta(days=line.settings.blocked_kept_days)
+    remains = await asyncio.to_thread(
+        forget.forget, line.database, line.blobs, heard.account, keep=keep
+    )
+    await heard.tell(mine.forgotten(heard.locale, remains))
 
 
 async def publish_home(heard: Heard) -> None:

@@ -15,11 +15,13 @@ from slack_bolt.adapter.socket_mode.aiohttp import AsyncSocketModeHandler
 from bot.deliver import Deliverer
 from bot.reaper import Reaper
 from bot.slack.app import Easel, create_app
+from bot.slack.errors import OPERATORS
 from bot.slack.manifest import EVENTS_PATH
 from bot.slack.show import SlackShow
 from bot.slack.workspaces import web_client
 from bot.watch import watched
-from storage import metrics
+from storage import metrics, troubles
+from storage.domain import Platform
 from storage.health import WELL
 from storage.settings import Settings, host_and_port
 
@@ -39,7 +41,8 @@ async def serve(settings: Settings) -> int:
             return "not connected to Slack" if lost else WELL
 
         metrics.GATEWAY_CONNECTED.labels("slack").set_function(lambda: gateway() == WELL)
-        with watched(app.line, gateway=gateway):
+        cards = troubles.shows(app.line.database, Platform.SLACK, OPERATORS)
+        with watched(app.line, gateway=gateway, cards=cards):
             async with asyncio.TaskGroup() as group:
                 group.create_task(Deliverer(app.line, SlackShow(app.line, app.workspaces)).run())
                 group.create_task(Reaper(app.line).run())
@@ -63,8 +66,8 @@ async def connect(app: Easel, settings: Settings) -> AsyncIterator[AsyncSocketMo
         )
         app.client.session = app.workspaces.session = session
         stack.push_async_callback(app.inbox.close)
-        if app.oauth_flow is None:
-            await app.client.auth_test()
+        await app.workspaces.identify(app.client)
+        app.inbox.application = app.workspaces.application
         socket = None
         if settings.slack_app_token is not None:
             token = settings.slack_app_token.get_secret_value()

@@ -10,6 +10,7 @@ import json
 import logging
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,7 +42,7 @@ REMEMBERED_SECONDS = 3600.0
 REMEMBERED_PEOPLE = 10_000
 
 
-LOOKS = ("auth.test", "users.info", "conversations.info")
+LOOKS = ("auth.test", "bots.info", "users.info", "conversations.info")
 """Methods that only ask, and may be asked again."""
 LOOKS_AGAIN = 4
 LOOK_AGAIN_SECONDS = 0.2
@@ -133,6 +134,15 @@ class Installations(AsyncInstallationStore, AsyncAuthorize):
         except InvalidToken:
             return None
 
+    async def app_id(self) -> str:
+        """Of the newest installation; empty while there is none."""
+        sealed = await self._line.read(slack_installations.newest)
+        try:
+            found = _unpacked(self._fernet.decrypt(sealed.encode())) if sealed else None
+        except InvalidToken:
+            found = None
+        return str(found.app_id or "") if found else ""
+
     async def async_find_bot(
         self,
         *,
@@ -207,6 +217,30 @@ class Workspaces:
         self._settings, self._installations = settings, installations
         self.session: aiohttp.ClientSession | None = None
         """Shared by all clients while the bot serves."""
+        self.application = ""
+        """The app's id, once `identify` or an event has told it."""
+
+    @property
+    def installed(self) -> bool:
+        """By workspaces, each with a token of its own."""
+        return self._installations is not None
+
+    async def identify(self, client: AsyncWebClient) -> None:
+        """Learn whose messages we show. Raises SlackApiError when the one token of the settings is
+        refused."""
+        if self._installations is not None:
+            self.application = await self._installations.app_id()
+            return
+        answer = await client.auth_test()
+        self.application = str(answer.get("app_id") or "")
+        if not self.application:  # Slack names it for some kinds of tokens only.
+            with suppress(SlackApiError, aiohttp.ClientError, OSError):
+                bot: dict[str, Any] = (await client.bots_info(bot=answer["bot_id"]))["bot"]
+                self.application = str(bot.get("app_id") or "")
+
+    def heard(self, app_id: str) -> None:
+        """Every event names the app that it is for."""
+        self.application = self.application or app_id
 
     async def client(
         self, enterprise_id: str, team_id: str, *, patient: bool = False

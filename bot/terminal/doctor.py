@@ -19,12 +19,26 @@ from rich.text import Text
 from sqlalchemy.exc import SQLAlchemyError
 
 from bot.core.textcheck import TextRules
+from bot.discord import errors as discord_errors
+from bot.slack import errors as slack_errors
 from bot.slack.manifest import SCOPES
 from bot.terminal.start import said
-from storage import deliveries, doorbell, labels, migrate, places, private, review, sweep
+from storage import (
+    deliveries,
+    doorbell,
+    inbox,
+    labels,
+    migrate,
+    places,
+    private,
+    sanctions,
+    sweep,
+    troubles,
+)
 from storage.blobs import Blobs, open_blobs
 from storage.catalog import Catalog, load_catalog
 from storage.database import Database, connect
+from storage.inbox import Envelope
 from storage.settings import Settings
 
 ALIVE_WITHIN = timedelta(seconds=30)
@@ -87,13 +101,31 @@ def _database(settings: Settings) -> list[Finding]:
     if not migrate.is_known(found):
         words = f"{kind} answers; its schema {found} is newer than {wanted}, which this Easel knows"
         return [(None, f"{words}: it goes on, but upgrade it too."), *_workers(database)]
-    return [(True, f"{kind} answers; schema {found}."), *_workers(database), *_bans(database)]
+    well = (True, f"{kind} answers; schema {found}.")
+    envelope = Envelope(settings.fernet())
+    return [well, *_workers(database), *_inbox(database, envelope), *_bans(database)]
+
+
+def _inbox(database: Database, envelope: Envelope) -> list[Finding]:
+    """What was heard and nobody takes: no chat client runs, or it has another key."""
+    with database.read() as session:
+        left = inbox.left(session, database.clock() - ALIVE_WITHIN)
+    found: list[Finding] = []
+    sealed = sum(not envelope.opens(row.body) for row in left)
+    if sealed:
+        words = f"{sealed} things that people asked for were written down with another key"
+        found.append((False, f"{words}: set EASEL_ENCRYPTION_KEY to that one."))
+    if waiting := len(left) - sealed:
+        since = f"{left[0].received_at:%Y-%m-%d %H:%M} UTC"
+        words = f"{waiting} things that people asked for wait since {since} at the longest"
+        found.append((None, f"{words}: the chat client takes them up when it runs."))
+    return found
 
 
 def _bans(database: Database) -> list[Finding]:
     """A Slack id that was banned before it was known whose it is."""
     with database.read() as session:
-        several = review.banned_in_several(session)
+        several = sanctions.banned_in_several(session)
     return [
         (
             None,
@@ -251,6 +283,20 @@ def _slack_ways(settings: Settings) -> list[Finding]:
     ]
 
 
+def _cards(settings: Settings) -> list[Finding]:
+    """What a platform refuses to show or to take down. Rights in a channel are not ours to mend."""
+    database = connect(settings)
+    if migrate.current(database) != migrate.newest():
+        return []
+    with database.read() as session:
+        found = troubles.current(session)
+    ours = discord_errors.OPERATORS | slack_errors.OPERATORS
+    return [
+        (False if t.removing or t.code in ours else None, f"{t.said(database.clock())}.")
+        for t in found
+    ]
+
+
 def _ask_slack(
     settings: Settings, token: SecretStr, method: str
 ) -> tuple[dict[str, Any], Collection[str]]:
@@ -297,4 +343,5 @@ _WRONG: dict[Callable[[Settings], list[Finding]], tuple[str, str]] = {
     _key: ("EASEL_ENCRYPTION_KEY", "The key cannot be used"),
     _discord: ("EASEL_DISCORD_API_URL", "Discord cannot be asked"),
     _slack: ("EASEL_SLACK_API_URL", "Slack cannot be asked"),
+    _cards: ("EASEL_DATABASE_URL", "The database does not answer"),
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import getpass
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager, closing, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -30,12 +30,12 @@ class Judged:
 def judge(
     opened: AbstractContextManager[tuple[Session, LogEntry, Settings, Database]],
     decide: Callable[..., Sequence[str]],
-    *,
-    to_kept_apart: bool,
 ) -> Judged:
-    """Decide, and move the pixels after the commit. What is not done ends the command with why."""
-    from storage import log
+    """Decide, and after the commit move the pixels to where rows want them now. What is not done
+    ends the command with why."""
+    from storage import log, pixels
     from storage.blobs import open_blobs
+    from storage.database import connect
     from storage.decisions import NotDone
 
     why = ""
@@ -48,8 +48,8 @@ def judge(
         why = str(error)
     except NotDone as error:
         why, hashes = str(error), error.hashes
-    for sha256 in hashes:
-        open_blobs(settings).move(sha256, to_kept_apart=to_kept_apart)
+    with closing(connect(settings)) as database:
+        pixels.settle(database, open_blobs(settings), hashes)
     if why or after is None:
         typer.echo(why, err=True)
         raise typer.Exit(1)

@@ -41,17 +41,21 @@ def _open() -> Iterator[tuple[Settings, Database]]:
 
 @contextmanager
 def _job(prefix: str, *, write: bool) -> Iterator[tuple[Session, LogEntry, Settings, Database]]:
-    from storage import log
-
     with (
         _open() as (settings, database),
         database.write() if write else database.read() as session,
     ):
-        entry = log.by_prefix(session, prefix)
-        if entry is None:
-            typer.echo(f"No single request has an id that starts with {prefix!r}.", err=True)
-            raise typer.Exit(1)
-        yield session, entry, settings, database
+        yield session, _entry(session, prefix), settings, database
+
+
+def _entry(session: Session, prefix: str) -> LogEntry:
+    from storage import log
+
+    entry = log.by_prefix(session, prefix)
+    if entry is None:
+        typer.echo(f"No single request has an id that starts with {prefix!r}.", err=True)
+        raise typer.Exit(1)
+    return entry
 
 
 @log_app.callback()
@@ -221,7 +225,7 @@ def allow(job: JobArgument) -> None:
     """Let what was held be drawn and shown; close reports of the rest."""
     from storage import decisions
 
-    judged = judge(_job(job, write=True), decisions.allow, to_kept_apart=False)
+    judged = judge(_job(job, write=True), decisions.allow)
     if judged.before.state.finished and not judged.after.state.finished:
         typer.echo(f"Allowed: it waits to be drawn. {follows(judged.after)}")
         ring(judged.settings, judged.after)
@@ -236,7 +240,7 @@ def refuse(job: JobArgument) -> None:
     """Keep refused what was held; the card says so."""
     from storage import decisions
 
-    judged = judge(_job(job, write=True), decisions.refuse, to_kept_apart=True)
+    judged = judge(_job(job, write=True), decisions.refuse)
     shown = "" if judged.before.message_removed else f" {follows(judged.after)}"
     typer.echo(f"It stays refused.{shown}")
 
@@ -246,7 +250,7 @@ def remove(job: JobArgument) -> None:
     """Take the message down; the log keeps the request."""
     from storage import decisions
 
-    judged = judge(_job(job, write=True), decisions.remove, to_kept_apart=True)
+    judged = judge(_job(job, write=True), decisions.remove)
     if judged.before.message_removed:
         typer.echo("The message was taken down before. Its pictures are kept apart now.")
     else:
@@ -262,13 +266,13 @@ def ban(
         bool, typer.Option("--here", help="Only on the server or workspace of this request.")
     ] = False,
 ) -> None:
-    """Keep who asked for this from asking for more, everywhere."""
-    from storage import review
+    """Keep who asked for this from asking for more, everywhere; what they wait for is cancelled."""
+    from storage import sanctions
 
     with _job(job, write=True) as (session, entry, _, database):
         by, now = getpass.getuser(), database.clock()
         try:
-            account = review.ban(session, entry.job_id, by=by, now=now, here=here)
+            account = sanctions.ban(session, entry.job_id, by=by, now=now, here=here)
         except LookupError as error:
             typer.echo(f"Nobody is banned: {error.args[0]}.", err=True)
             raise typer.Exit(1) from None
@@ -286,12 +290,12 @@ def unban(
     ] = None,
 ) -> None:
     """Let somebody ask again, wherever they were banned."""
-    from storage import review
+    from storage import sanctions
 
     with _open() as (_, database), database.write() as session:
         try:
-            ended = review.unban(session, platform, user, now=database.clock(), tenant=tenant)
-        except review.Several as several:
+            ended = sanctions.unban(session, platform, user, now=database.clock(), tenant=tenant)
+        except sanctions.Several as several:
             known = " or ".join(f"--tenant {name}" for name in several.tenants)
             typer.echo(f"Several people with this id are banned: say {known}.", err=True)
             raise typer.Exit(1) from None

@@ -60,6 +60,8 @@ def restore(
     from storage.backup import Unfit
     from storage.blobs import Blobs, NotStored, open_blobs
 
+    if forgotten and "://" not in forgotten and not Path(forgotten).is_dir():
+        _stop(f"There is no folder {forgotten}, so nobody would be forgotten by its list.")
     settings = read_settings()
     private.make(settings.data_folder)
     database = open_database(settings)

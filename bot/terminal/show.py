@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
-from bot.deliver import PictureReader, Shown
+from bot.showing import PictureReader, Shown
 from storage.domain import Card, Delivery, Platform, Tone
 
 SUFFIXES = {"image/png": ".png", "image/jpeg": ".jpg"}
@@ -18,6 +18,7 @@ class TerminalShow:
     """Writes the result beside `output` and then sets `done`."""
 
     platform = Platform.TERMINAL
+    application = ""
 
     def __init__(self, output: Path, console: Console) -> None:
         self.done = asyncio.Event()
@@ -50,6 +51,9 @@ class TerminalShow:
             self.written.append(path)
         self.done.set()
         return Shown(address=delivery.address, pictures=True)
+
+    async def tell(self, *_: object) -> None:
+        """Who asked is sitting here."""
 
     def _path(self, index: int, media_type: str, count: int) -> Path:
         """`out.png`, or `out-1.png` to `out-4.png`; the suffix is that of what was made."""

@@ -54,8 +54,9 @@ def ready_settings(*, for_prompts: bool = True, upgrades: bool = False) -> Setti
     _try("catalog", lambda: load_catalog(settings))
     if for_prompts:
         _try("text_rules", lambda: TextRules.load(settings.text_rules))
-        _try("encryption_key", settings.fernet)
     ready_database(settings, upgrades=upgrades).close()
+    if for_prompts:
+        _try("encryption_key", settings.fernet)
     return settings
 
 

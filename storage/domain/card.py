@@ -75,3 +75,8 @@ class Delivery:
     created_at: datetime
     lease_until: datetime | None
     """Of the lease that it was taken with: the fence of what is written about it."""
+    application: str = ""
+    """The bot or app that was asked; empty where nobody knows."""
+    trouble: str = ""
+    """The code with which the platform refused the last try; empty when it did not."""
+    trouble_since: datetime | None = None

@@ -13,7 +13,8 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bot.deliver import Deliverer, PictureReader, Shown
+from bot.deliver import Deliverer
+from bot.showing import PictureReader, Shown
 from storage import log
 from storage.domain import Card, Delivery, Tone
 from tests.bench.figures import Figure

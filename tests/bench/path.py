@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from bot.deliver import Deliverer, PictureReader, Shown
+from bot.deliver import Deliverer
+from bot.showing import PictureReader, Shown
 from storage import log, places, queue
 from storage.domain import Card, Delivery, Place, Platform, Tone
 from tests.bench import million
@@ -37,6 +38,7 @@ class Timed:
     """A chat that remembers when it was shown the end of each job."""
 
     platform = Platform.TERMINAL
+    application = ""
 
     def __init__(self) -> None:
         self.done: dict[UUID, float] = {}
@@ -48,6 +50,9 @@ class Timed:
                 self.done.setdefault(delivery.job_id, time.monotonic())
                 self.changed.notify_all()
         return Shown(address=delivery.address, pictures=bool(card.pictures))
+
+    async def tell(self, *_: object) -> None:
+        """Nobody listens."""
 
     async def wait_for(self, jobs: set[UUID]) -> None:
         async with self.changed:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from uuid import UUID
@@ -12,19 +13,30 @@ import pytest
 from sqlalchemy import event
 
 from bot.compose import build_line
-from bot.core import mine
+from bot.core import mine, steer
 from bot.core.line import Line
-from bot.deliver import Deliverer, Gone, PictureReader, RetryLater, Shown
+from bot.deliver import Deliverer
 from bot.reaper import Reaper
-from storage import deliveries, jobs, leases, log
-from storage.domain import Card, Delivery, JobState, Platform, StepReport, Tone
+from bot.showing import (
+    Doubtful,
+    Gone,
+    Operators,
+    PictureReader,
+    RetryLater,
+    Shown,
+    Told,
+)
+from storage import decisions, deliveries, jobs, leases, log, troubles
+from storage.domain import Account, Card, Complaint, Delivery, JobState, Platform, StepReport, Tone
 from storage.domain.job import Phase
+from storage.log import LogEntry
 from storage.tables import DeliveryRow
 from tests.conftest import make_settings
-from tests.fakes.nouns import FakeClock, recorded
+from tests.fakes.nouns import NOON, FakeClock, recorded
 from tests.fakes.painter import Painter
 
 LEASE = timedelta(seconds=15)
+ALICE = Account(platform=Platform.DISCORD, user_id="alice")
 
 
 class Chat:
@@ -32,9 +44,11 @@ class Chat:
 
     platform = Platform.DISCORD
 
-    def __init__(self) -> None:
+    def __init__(self, application: str = "") -> None:
+        self.application = application
         self.orders: list[Exception] = []
         self.shown: list[Card] = []
+        self.told: list[str] = []
         self.gate: asyncio.Event | None = None
         """Set by a test that wants showings to take until it is opened."""
 
@@ -47,6 +61,11 @@ class Chat:
             assert await read(picture)
         self.shown.append(card)
         return Shown(address=delivery.address, pictures=bool(card.pictures))
+
+    async def tell(
+        self, delivery: Delivery, user_id: str, locale: str, complaint: Complaint, code: str
+    ) -> None:
+        self.told.append(complaint.text)
 
 
 class Office:
@@ -65,6 +84,24 @@ class Office:
         await self.deliverer.step()
         await self.deliverer.drain()
         return [card.tone for card in self.chat.shown[before:]]
+
+    def entry(self, job: UUID) -> LogEntry:
+        with self.line.database.read() as session:
+            found = log.entry(session, job)
+        assert found is not None
+        return found
+
+    def queued(self) -> list[str]:
+        """What `/queue` says of each request."""
+        with self.line.database.read() as session:
+            found = mine.queue(session, ALICE, "en", self.clock())
+        return [request.state for request in found]
+
+    def cancel(self, job: UUID) -> str:
+        """What somebody hears who is too late."""
+        with self.line.database.write() as session:
+            complaint = steer.cancel(session, job, self.clock())
+        return complaint.text if complaint else ""
 
     def row(self, job: UUID) -> DeliveryRow:
         with self.line.database.read() as session:
@@ -132,10 +169,9 @@ async def test_a_defect_in_the_adapter_is_tried_again(office: Office) -> None:
 
 async def test_nobody_there_is_final(office: Office) -> None:
     job = office.job()
-    office.chat.orders = [Gone("10003 Unknown Channel")]
+    office.chat.orders = [Gone("10003")]
     await office.deliver()
-    assert office.row(job).gone == "10003 Unknown Channel"
-    office.painter.paint()
+    assert office.row(job).gone == "10003"
     office.clock.advance(days=1)
     assert await office.deliver() == []
 
@@ -286,6 +322,203 @@ async def test_the_reaper_ends_what_crashed_too_often(office: Office) -> None:
     assert entry.state is JobState.FAILED
 
 
+async def test_what_may_be_gone_in_a_moment_is_tried_for_an_hour(office: Office) -> None:
+    """CASES D5: rights that somebody is just editing."""
+    job = office.job()
+    office.painter.paint()
+    tries = 0
+    while not office.row(job).gone:
+        office.chat.orders = [Doubtful("50013")]
+        assert await office.deliver() == []
+        tries += 1
+        row = office.row(job)
+        assert (row.trouble, row.trouble_since) == ("50013", NOON) or row.gone
+        office.clock.now = max(office.clock.now, row.not_before)
+    assert NOON + timedelta(hours=1) <= office.clock.now < NOON + timedelta(hours=1, minutes=11)
+    assert tries < 15, "seldom"
+    assert len(office.chat.told) == 1
+    assert office.queued() == ["Finished, but I can't show it where you asked for it."]
+
+
+async def test_rights_that_are_back_cost_ten_seconds(office: Office) -> None:
+    job = office.job()
+    office.painter.paint()
+    office.chat.orders = [Doubtful("50001")]
+    await office.deliver()
+    assert office.queued() == ["Finished, but I can't show it where you asked for it."]
+    assert "/queue" in office.cancel(job)
+    office.clock.advance(seconds=10)
+    assert await office.deliver() == [Tone.DONE]
+    assert office.row(job).trouble == ""
+    assert office.chat.told == []
+    assert office.queued() == []
+    assert "/queue" not in office.cancel(job)
+
+
+async def test_an_hour_of_one_refusal_is_not_that_of_another(office: Office) -> None:
+    job = office.job()
+    office.chat.orders = [Operators("401")]
+    await office.deliver()
+    office.clock.advance(hours=3)
+    office.chat.orders = [Doubtful("50013")]
+    await office.deliver()
+    assert office.row(job).gone is None
+
+
+async def test_what_cannot_be_shown_there_is_told_at_once_and_drawn(office: Office) -> None:
+    job = office.job()
+    office.chat.orders = [Told("restricted_action")]
+    await office.deliver()
+    assert "Once it is drawn" in office.chat.told[0]
+    office.painter.paint()
+    assert await office.deliver() == []
+    assert office.queued() == ["Finished, but I can't show it where you asked for it."]
+    with office.line.database.write() as session:
+        deliveries.move(session, job, {"message_id": "elsewhere"})
+    assert await office.deliver() == [Tone.DONE]
+    assert office.queued() == []
+
+
+async def test_what_the_operator_has_to_mend_is_kept(office: Office) -> None:
+    job = office.job()
+    office.painter.paint()
+    for _ in range(100):
+        office.chat.orders = [Operators("token_revoked")]
+        assert await office.deliver() == []
+        wait = office.row(job).not_before - office.clock()
+        assert timedelta(seconds=5) <= wait <= timedelta(seconds=60)
+        office.clock.now = office.row(job).not_before
+    with office.line.database.read() as session:
+        [trouble] = troubles.current(session)
+    assert (
+        trouble.said(NOON) == "1 card cannot be shown: Discord says token_revoked since 12:00 UTC"
+    )
+    assert await office.deliver() == [Tone.DONE]
+    with office.line.database.read() as session:
+        assert troubles.current(session) == []
+
+
+@pytest.mark.parametrize("running", [False, True])
+async def test_nobody_draws_for_nobody(office: Office, running: bool) -> None:
+    """CASES D5c."""
+    job = office.job()
+    await office.deliver()
+    if running:
+        office.painter.claim()
+    with office.line.database.write() as session:
+        deliveries.desire(session, job)
+    office.chat.orders = [Gone("10008")]
+    await office.deliver()
+    entry = office.entry(job)
+    assert entry.cancel_requested
+    assert running or entry.state is JobState.CANCELLED
+
+
+REFUSALS = [
+    Doubtful("50013"),
+    Told("50007"),
+    Operators("401"),
+    RetryLater(code="502"),
+    ValueError("a defect"),
+]
+
+
+@pytest.mark.parametrize("refusal", REFUSALS)
+async def test_a_take_down_is_never_given_up(office: Office, refusal: Exception) -> None:
+    job = office.job()
+    office.painter.paint()
+    await office.deliver()
+    with office.line.database.write() as session:
+        deliveries.desire(session, job, removed=True)
+    for _ in range(50):
+        office.chat.orders = [refusal]
+        await office.deliver()
+        with office.line.database.read() as session:
+            [trouble] = troubles.current(session)
+        assert "cannot be taken down" in trouble.said(NOON)
+        assert office.row(job).not_before - office.clock() <= timedelta(hours=1)
+        office.clock.now = office.row(job).not_before
+    await office.deliver()
+    assert office.chat.shown[-1].removed
+
+
+@pytest.mark.parametrize("orders", [[Told("50007")], [Doubtful("50013")], [RetryLater(600.0)]])
+async def test_a_take_down_waits_for_nothing(office: Office, orders: list[Exception]) -> None:
+    """Also of a card that was given up, and of one that is just being put off."""
+    job = office.job()
+    office.painter.paint()
+    await office.deliver()
+    with office.line.database.write() as session:
+        deliveries.desire(session, job)
+    office.chat.orders, gate = orders, asyncio.Event()
+    if isinstance(orders[0], RetryLater):
+        office.chat.gate = gate
+        await office.deliverer.step()
+    else:
+        await office.deliver()
+    with office.line.database.write() as session:
+        deliveries.desire(session, job, removed=True)
+    gate.set()
+    await office.deliverer.drain()
+    await office.deliver()
+    assert office.chat.shown[-1].removed
+
+
+def without_models(line: Line) -> Line:
+    return replace(line, catalog=line.catalog.model_copy(update={"models": {}}))
+
+
+async def test_a_model_that_is_gone_breaks_no_card(office: Office) -> None:
+    """CASES C1."""
+    made, waiting = office.job(), office.job()
+    office.painter.paint()
+    office.line = without_models(office.line)
+    office.deliverer = Deliverer(office.line, office.chat)
+    assert sorted(await office.deliver()) == [Tone.DONE, Tone.WAITING]
+    with office.line.database.write() as session:
+        jobs.cancel(session, waiting, office.clock())
+    assert await office.deliver() == [Tone.FAILED]
+    with office.line.database.write() as session:
+        decisions.remove(session, made, by="mod", now=office.clock())
+    await office.deliver()
+    assert office.chat.shown[-1].removed
+
+
+async def test_a_hint_that_fails_keeps_no_result_back(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def fails(*_: object) -> None:
+        asked.append(1)
+        raise RuntimeError
+
+    monkeypatch.setattr("bot.deliver.hint", fails)
+    office.job()
+    await office.deliver()
+    assert not asked, "only of a result"
+    office.painter.paint()
+    assert await office.deliver() == [Tone.DONE]
+    assert asked == [1]
+
+
+async def test_each_application_shows_its_own(office: Office) -> None:
+    """CASES D14: a demo and a service on one data folder."""
+    ours, theirs, anybodys = (office.job() for _ in range(3))
+    with office.line.database.write() as session:
+        session.get_one(DeliveryRow, ours).application = "1"
+        session.get_one(DeliveryRow, theirs).application = "2"
+    demo, service = Chat("1"), Chat("2")
+    for chat in (demo, service):
+        deliverer = Deliverer(office.line, chat)
+        await deliverer.step()
+        await deliverer.drain()
+    assert (len(demo.shown), len(service.shown)) == (2, 1)
+    office.clock.advance(minutes=3)
+    await Deliverer(office.line, service).refresh_waiting()
+    assert [office.row(j).desired_revision for j in (ours, theirs, anybodys)] == [1, 2, 2]
+
+
 async def test_a_card_whose_worker_is_lost_waits_for_another(office: Office) -> None:
     job = office.job()
     lost = office.painter.claim()
@@ -320,8 +553,8 @@ async def test_the_queue_of_a_person_says_it_too(office: Office) -> None:
     office.job()
     assert office.painter.claim() is not None
     with office.line.database.read() as session:
-        [request] = mine.queue(session, Platform.DISCORD, "alice", "en", office.clock())
+        [request] = mine.queue(session, ALICE, "en", office.clock())
         assert request.state == "Being drawn."
         office.clock.advance(seconds=20)
-        [request] = mine.queue(session, Platform.DISCORD, "alice", "en", office.clock())
+        [request] = mine.queue(session, ALICE, "en", office.clock())
         assert "waits for another one, first in line." in request.state

@@ -18,7 +18,7 @@ import pytest
 from sqlalchemy import func, select
 from sqlalchemy.exc import OperationalError
 
-from bot.deliver import PictureReader, Shown
+from bot.showing import PictureReader, Shown
 from storage.database import BUSY_TIMEOUT_MS
 from storage.domain import Card, Delivery, JobState, RawCommand
 from storage.tables import JobRow

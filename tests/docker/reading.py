@@ -1,8 +1,11 @@
 """`docker/` as Python sees it."""
 
+import importlib
 import json
 import re
+import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import yaml
@@ -26,6 +29,15 @@ def instructions(target: str) -> dict[str, list[str]]:
                 found.setdefault(name, []).append(rest)
             return found
     raise KeyError(target)
+
+
+def script(name: str) -> ModuleType:
+    """One of those beside the Dockerfile. They find each other as when they are run."""
+    sys.path.insert(0, str(ROOT / "docker"))
+    try:
+        return importlib.import_module(name)
+    finally:
+        sys.path.pop(0)
 
 
 def words(exec_form: str) -> list[str]:

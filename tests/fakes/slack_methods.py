@@ -133,6 +133,12 @@ class Methods:
         id = args.get("team") or installation.team_id or TEAM
         return {"team": {"id": id, "name": "Atelier", "domain": "atelier"}}
 
+    def bot_info(self, _: Installation, args: Args) -> Answer:
+        if args["bot"] != BOT:
+            raise Refused("bot_not_found")
+        bot = {"id": BOT, "app_id": APP, "user_id": BOT_USER, "name": "easel", "deleted": False}
+        return {"bot": bot}
+
     # Messages.
 
     def post(self, installation: Installation, args: Args) -> Answer:
@@ -382,6 +388,7 @@ def _message(args: Args) -> Args:
 Handler = Callable[[Methods, Installation, Args], Answer]
 METHODS: dict[str, tuple[str, tuple[str, ...], Handler]] = {
     "auth.test": ("", (), Methods.auth_test),
+    "bots.info": ("users:read", ("bot",), Methods.bot_info),
     "chat.delete": ("chat:write", ("channel", "ts"), Methods.delete),
     "chat.getPermalink": ("", ("channel", "message_ts"), Methods.permalink),
     "chat.postEphemeral": ("chat:write", ("channel", "user"), Methods.post_ephemeral),

@@ -17,6 +17,7 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -247,7 +248,9 @@ class Journey:
         line = self.line
         reaper = asyncio.create_task(Reaper(line).run())
         start = time.monotonic()
-        await asyncio.to_thread(forget.forget, line.database, line.blobs, account(person))
+        await asyncio.to_thread(
+            forget.forget, line.database, line.blobs, account(person), keep=timedelta()
+        )
         found: dict[str, int] = {}
 
         def gone() -> bool:

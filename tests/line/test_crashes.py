@@ -52,6 +52,7 @@ async def test_cancelled_in_mid_step(lone_house: House) -> None:
         assert await house.line.write(lambda s: jobs.cancel(s, job, now))
         entry = await house.until(job, lambda e: e.state.finished)
     assert entry.state is JobState.CANCELLED
+    assert entry.device_seconds > 0, "it costs what it took"
     assert job not in house.wall.pictures
 
 

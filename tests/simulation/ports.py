@@ -18,7 +18,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 from sqlalchemy.util import await_only
 
-from bot.deliver import Gone, PictureReader, RetryLater, Shown
+from bot.showing import Gone, PictureReader, RetryLater, Shown
 from storage.database import Database
 from storage.domain import Card, Delivery, Platform
 from tests.simulation.loop import VirtualLoop, this_process
@@ -118,9 +118,16 @@ class Blobs:
         elif sha256 not in target:
             raise FileNotFoundError(sha256)
 
+    def copy(self, sha256: str) -> None:
+        shown, apart = self._folder(False), self._folder(True)
+        shown[sha256] = apart[sha256] = (shown | apart)[sha256]
+
     def delete(self, sha256: str) -> None:
-        for folder in (self._folder(False), self._folder(True)):
-            folder.pop(sha256, None)
+        for kept_apart in (False, True):
+            self.delete_from(sha256, kept_apart=kept_apart)
+
+    def delete_from(self, sha256: str, *, kept_apart: bool) -> None:
+        self._folder(kept_apart).pop(sha256, None)
 
 
 class Broker:
@@ -180,6 +187,7 @@ class Chat:
     """Messages by id. Answers late, twice, with 502 before or after it did what it was told."""
 
     platform = Platform.DISCORD
+    application = ""
 
     def __init__(self, loop: VirtualLoop, faults: Faults) -> None:
         self._loop, self._faults = loop, faults
@@ -213,6 +221,9 @@ class Chat:
             message_id = await self._call(lambda: self._send(nonce, says, pictures))
             address = {**address, "message_id": message_id}
         return Shown(address=address, pictures=bool(pictures))
+
+    async def tell(self, *_: object) -> None:
+        """No place here refuses a card."""
 
     async def _call(self, act: Callable[[], Any]) -> Any:
         slow = 25.0 if self._faults.happens(0.03) else 0.2

@@ -40,7 +40,7 @@ from bot.references import Fetcher
 from generation.engine import Drawn, Progress
 from generation.provenance import Sealed
 from generation.worker import Worker
-from storage import decisions, deliveries, forget, log
+from storage import decisions, deliveries, forget, log, pixels
 from storage.catalog import Catalog
 from storage.domain import (
     Complaint,
@@ -499,22 +499,18 @@ class Town:
                 case "remove":
                     hashes = await line.write(lambda s: decisions.remove(s, job, by="mod", now=now))
                     asked.taken_down = True
-                    for sha256 in hashes:
-                        await asyncio.to_thread(self._move_apart, sha256)
+                    await asyncio.to_thread(pixels.settle, line.database, self.blobs, hashes)
                 case "forget":
                     for other in self.asked:
                         other.interfered = other.interfered or other.person == asked.person
                     found = await line.write(
                         lambda s: forget.forget_person(s, account(asked.person), now)
                     )
-                    await asyncio.to_thread(forget.delete_blobs, self.blobs, found)
+                    await asyncio.to_thread(pixels.settle, line.database, self.blobs, found)
         except decisions.NotDone:
             pass  # It was done before.
         except (OperationalError, OSError):
             pass  # The person sees it fail, and this one does not try again.
-
-    def _move_apart(self, sha256: str) -> None:
-        self.blobs.move(sha256, to_kept_apart=True)
 
     # Promises
 

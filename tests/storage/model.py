@@ -116,7 +116,8 @@ class Job:
 
 @dataclass
 class Message:
-    not_before: datetime
+    created: datetime
+    not_before: datetime = field(init=False)
     desired: int = 1
     shown: int = 0
     shown_at: datetime | None = None
@@ -124,6 +125,13 @@ class Message:
     removed: bool = False
     gone: bool = False
     lease: tuple[str, datetime] | None = None
+
+    def __post_init__(self) -> None:
+        self.not_before = self.created
+
+    def take_down(self) -> None:
+        """At once, and also what was given up."""
+        self.removed, self.gone, self.not_before = True, False, self.created
 
     def want(self, *, urgent: bool = True) -> None:
         self.desired += 1

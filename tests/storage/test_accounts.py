@@ -12,6 +12,7 @@ from sqlalchemy import text
 from bot.core import mine, steer
 from storage import (
     deliveries,
+    export,
     forget,
     forgotten,
     jobs,
@@ -19,12 +20,14 @@ from storage import (
     log,
     places,
     review,
+    sanctions,
     standing,
     usage,
 )
 from storage.blobs import open_blobs
 from storage.database import Database
 from storage.domain import Account, Place, Platform, Requester
+from storage.inbox import Envelope
 from storage.places import WorkspaceRules
 from tests.conftest import make_settings
 from tests.fakes.nouns import FakeClock, a_request, an_event, made
@@ -99,14 +102,14 @@ def both(request: pytest.FixtureRequest, database: Database, clock: FakeClock) -
 def test_a_ban(both: Database, clock: FakeClock) -> None:
     with both.write() as session:
         [entry] = log.page(session, user=ONE)
-        assert review.ban(session, entry.job_id, by="mod", now=clock()) == ONE
+        assert sanctions.ban(session, entry.job_id, by="mod", now=clock()) == ONE
     with both.read() as session:
         assert standing.of(session, ONE, "T1", clock()).banned
         assert standing.of(session, ONE, "T9", clock()).banned, "the operator's holds everywhere"
         assert not standing.of(session, OTHER, "T1", clock()).banned
     with both.write() as session:
-        assert not review.unban(session, SLACK, "U1", tenant="T2", now=clock())
-        assert review.unban(session, SLACK, "U1", now=clock())
+        assert not sanctions.unban(session, SLACK, "U1", tenant="T2", now=clock())
+        assert sanctions.unban(session, SLACK, "U1", now=clock())
     with both.read() as session:
         assert not standing.of(session, ONE, "T1", clock()).banned
 
@@ -114,23 +117,23 @@ def test_a_ban(both: Database, clock: FakeClock) -> None:
 def test_a_ban_here(both: Database, clock: FakeClock) -> None:
     with both.write() as session:
         [entry] = log.page(session, user=ONE)
-        review.ban(session, entry.job_id, by="mod", now=clock(), here=True)
-        review.ban(session, entry.job_id, by="mod", now=clock(), here=True)
+        sanctions.ban(session, entry.job_id, by="mod", now=clock(), here=True)
+        sanctions.ban(session, entry.job_id, by="mod", now=clock(), here=True)
     with both.read() as session:
         assert standing.of(session, ONE, "T1", clock()).banned
         assert not standing.of(session, ONE, "T2", clock()).banned
-        assert len(forget.export_person(session, ONE)["sanctions"]) == 1  # type: ignore[arg-type]
-        assert forget.export_person(session, OTHER)["sanctions"] == []
+        assert len(export.person(session, ONE, Envelope(None))["sanctions"]) == 1  # type: ignore[arg-type]
+        assert export.person(session, OTHER, Envelope(None))["sanctions"] == []
 
 
 def test_several_are_banned(both: Database, clock: FakeClock) -> None:
     with both.write() as session:
         for entry in log.page(session):
-            review.ban(session, entry.job_id, by="mod", now=clock())
-        with pytest.raises(review.Several) as told:
-            review.unban(session, SLACK, "U1", now=clock())
+            sanctions.ban(session, entry.job_id, by="mod", now=clock())
+        with pytest.raises(sanctions.Several) as told:
+            sanctions.unban(session, SLACK, "U1", now=clock())
         assert told.value.tenants == ["T1", "T2"]
-        assert review.unban(session, SLACK, "U1", tenant="T1", now=clock())
+        assert sanctions.unban(session, SLACK, "U1", tenant="T1", now=clock())
     with both.read() as session:
         assert not standing.of(session, ONE, "T1", clock()).banned
         assert standing.of(session, OTHER, "T1", clock()).banned
@@ -142,9 +145,9 @@ def test_nobody_is_banned(both: Database, clock: FakeClock) -> None:
         [entry] = log.page(session, user=ONE)
         forget.forget_person(session, ONE, clock())
         with pytest.raises(LookupError, match="forgotten"):
-            review.ban(session, entry.job_id, by="mod", now=clock())
+            sanctions.ban(session, entry.job_id, by="mod", now=clock())
         with pytest.raises(LookupError, match="no server"):
-            review.ban(session, direct, by="mod", now=clock(), here=True)
+            sanctions.ban(session, direct, by="mod", now=clock(), here=True)
 
 
 def test_a_ban_of_an_old_release(both: Database, clock: FakeClock) -> None:
@@ -156,8 +159,8 @@ def test_a_ban_of_an_old_release(both: Database, clock: FakeClock) -> None:
         assert standing.of(session, ONE, "T1", clock()).banned
         assert standing.of(session, OTHER, "T2", clock()).banned
     with both.write() as session:
-        assert review.unban(session, SLACK, "U1", now=clock())
-        assert not review.unban(session, SLACK, "U1", now=clock())
+        assert sanctions.unban(session, SLACK, "U1", now=clock())
+        assert not sanctions.unban(session, SLACK, "U1", now=clock())
     with both.read() as session:
         assert not standing.of(session, ONE, "T1", clock()).banned
 
@@ -177,7 +180,9 @@ def test_forgetting(both: Database, clock: FakeClock) -> None:
 
 def test_an_export(both: Database) -> None:
     with both.read() as session:
-        one, other = (json.dumps(forget.export_person(session, who)) for who in (ONE, OTHER))
+        one, other = (
+            json.dumps(export.person(session, who, Envelope(None))) for who in (ONE, OTHER)
+        )
     assert "apple of one" in one
     assert "apple of the other" not in one
     assert "apple of the other" in other
@@ -200,7 +205,7 @@ def test_usage_of_an_old_worker_counts_until_it_is_forgotten(
     as_before(both, "usage")
     with both.read() as session:
         assert standing.of(session, ONE, "T1", clock()).drawn_today == 2
-        assert len(forget.export_person(session, ONE)["usage"]) == 1  # type: ignore[arg-type]
+        assert len(export.person(session, ONE, Envelope(None))["usage"]) == 1  # type: ignore[arg-type]
     with both.write() as session:
         forget.forget_person(session, ONE, clock())
     with both.read() as session:
@@ -213,7 +218,7 @@ def test_a_report(both: Database, clock: FakeClock) -> None:
         assert review.report(session, entry.job_id, by=ONE, now=clock())
         forget.forget_person(session, OTHER, clock())
     with both.read() as session:
-        [told] = forget.export_person(session, ONE)["reviews"]  # type: ignore[misc,attr-defined]
+        [told] = export.person(session, ONE, Envelope(None))["reviews"]  # type: ignore[misc,attr-defined]
         assert told["opened_by"] == "U1"  # type: ignore[index]
     with both.write() as session:
         forget.forget_person(session, ONE, clock())
@@ -312,3 +317,94 @@ def test_forgotten_under_todays_name_and_the_one_before(tmp_path: Path) -> None:
     assert not set(forgotten.read(blobs)) & forgotten.names(OTHER)
     before = forgotten.pseudonym(Account(platform=SLACK, user_id="U1"))
     assert before in forgotten.names(ONE) & forgotten.names(OTHER)
+
+
+def test_who_is_banned_waits_for_nothing(database: Database, clock: FakeClock) -> None:
+    """Nor does somebody else with the same id lose anything."""
+    first = asked(database, clock, ONE)
+    with database.write() as session:
+        job = leases.claim(
+            session,
+            ["builtin"],
+            worker="w",
+            lease=timedelta(seconds=10),
+            max_attempts=3,
+            now=clock(),
+        )
+        assert job is not None
+        assert job.id == first
+    waiting, elsewhere = asked(database, clock, ONE), asked(database, clock, ONE, where="T3")
+    other = asked(database, clock, OTHER)
+
+    def states() -> list[tuple[str, bool]]:
+        with database.read() as session:
+            entries = [log.entry(session, job) for job in (first, waiting, elsewhere, other)]
+        return [(e.state, e.cancel_requested) for e in entries if e is not None]
+
+    with database.write() as session:
+        sanctions.ban(session, waiting, by="mod", now=clock(), here=True)
+    stopped, open_still = ("cancelled", True), ("waiting", False)
+    assert states() == [("running", True), stopped, open_still, open_still]
+    with database.write() as session:
+        sanctions.ban(session, first, by="mod", now=clock())
+    assert states() == [("running", True), stopped, stopped, open_still]
+
+
+def shown(database: Database, clock: FakeClock, **where: str) -> UUID:
+    job_id = asked(database, clock, Account(platform=DISCORD, user_id="alice"), **where)
+    drawn(database, clock)
+    return job_id
+
+
+def report(
+    database: Database,
+    clock: FakeClock,
+    job: UUID,
+    user: str = "bob",
+    channel: str = "C1",
+    where: str = "G",
+) -> str:
+    viewer = steer.Viewer(
+        requester=Requester(platform=DISCORD, user_id=user),
+        place=Place(platform=DISCORD, workspace_id=where, channel_id=channel),
+    )
+    with database.write() as session:
+        complaint = steer.report(session, job, viewer, clock())
+    return complaint.text if complaint else ""
+
+
+def test_who_sees_it_may_report_it_once(database: Database, clock: FakeClock) -> None:
+    job = shown(database, clock, where="G")
+    elsewhere = "Pictures are reported where they are shown."
+    assert report(database, clock, job, where="H") == elsewhere
+    assert report(database, clock, job, channel="C2") == elsewhere
+    assert report(database, clock, job) == ""
+    assert "already" in report(database, clock, job)
+    assert report(database, clock, job, user="carol") == ""
+    private = asked(
+        database, clock, Account(platform=DISCORD, user_id="alice"), where="G", private=True
+    )
+    waiting = report(database, clock, private, user="alice")
+    assert waiting == elsewhere, "nothing is to be seen yet"
+    drawn(database, clock)
+    assert report(database, clock, private) == elsewhere
+    assert report(database, clock, private, user="alice", channel="DM") == ""
+
+
+def test_a_report_of_what_is_not_known(database: Database, clock: FakeClock) -> None:
+    job = shown(database, clock, where="G")
+    with database.write() as session:
+        forget.forget_person(session, Account(platform=DISCORD, user_id="alice"), clock())
+    words = "I have forgotten this request, so I can't do that any more."
+    assert report(database, clock, job) == words
+    assert report(database, clock, UUID(int=7)) == words
+
+
+def test_a_few_reports_a_day(database: Database, clock: FakeClock) -> None:
+    pictures = [shown(database, clock, where="G") for _ in range(review.REPORTS_A_DAY + 1)]
+    told = [report(database, clock, job) for job in pictures]
+    assert [bool(words) for words in told] == [False] * review.REPORTS_A_DAY + [True]
+    assert "tell a moderator" in told[-1]
+    assert report(database, clock, pictures[-1], user="carol") == ""
+    clock.advance(days=1)
+    assert report(database, clock, pictures[-1]) == ""

@@ -189,7 +189,7 @@ def test_who_asked_to_be_forgotten_is_forgotten_by_a_restore(
     fill(database, pictures, clock)
     backup.backup(database, pictures, tmp_path / "easel.tar")
     clock.advance(hours=1)
-    forget.forget(database, pictures, account("alice"))
+    forget.forget(database, pictures, account("alice"), keep=timedelta())
     database.close()
     assert b"alice" in saved_rows(tmp_path / "easel.tar")
 
@@ -215,7 +215,7 @@ def test_a_list_of_another_place_counts_too(
     fill(database, pictures, clock)
     backup.backup(database, pictures, tmp_path / "easel.tar")
     clock.advance(hours=1)
-    forget.forget(database, pictures, account("bob"))
+    forget.forget(database, pictures, account("bob"), keep=timedelta())
     fresh, restored = open_database("new"), blobs_in(tmp_path / "new")
     entries = forgotten.read(pictures)
     report = restore.restore(tmp_path / "easel.tar", fresh, restored, entries)
@@ -253,7 +253,7 @@ def test_who_came_back_after_being_forgotten_stays(
 ) -> None:
     database, pictures = open_database("old"), blobs_in(tmp_path / "old")
     fill(database, pictures, clock)
-    forget.forget(database, pictures, account("alice"))
+    forget.forget(database, pictures, account("alice"), keep=timedelta())
     clock.advance(hours=1)
     draw(database, pictures, clock, "alice", b"anew")
     backup.backup(database, pictures, tmp_path / "easel.tar")
@@ -269,7 +269,7 @@ def test_forgetting_during_a_backup(tmp_path: Path, clock: FakeClock, open_datab
     fill(database, pictures, clock)
     backup.backup(database, pictures, tmp_path / "easel.tar")
     clock.advance(minutes=-5)
-    forget.forget(database, pictures, account("alice"))
+    forget.forget(database, pictures, account("alice"), keep=timedelta())
     new = open_database("new")
     assert restore.restore(tmp_path / "easel.tar", new, pictures).forgotten == 1
 
@@ -376,7 +376,7 @@ def test_a_file_that_is_not_whole_is_refused(
 ) -> None:
     database, pictures = open_database("old"), blobs_in(tmp_path / "old")
     fill(database, pictures, clock)
-    forget.forget(database, pictures, account("nobody"))
+    forget.forget(database, pictures, account("nobody"), keep=timedelta())
     backup.backup(database, pictures, tmp_path / "easel.tar")
     rewritten(tmp_path / "easel.tar", change)
     new = open_database("new")

@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 import pytest
 import sqlalchemy as sa
 
-from storage import migrate, review, standing
+from storage import migrate, sanctions, standing
 from storage.database import Database
 from storage.domain import Account, Platform
 from storage.tables import Base
@@ -78,7 +78,7 @@ def test_bans_hold_where_the_id_is_known(old: Database) -> None:
     assert [holds(old, "U3", tenant) for tenant in ("T1", "T2")] == [True, True]
     assert [holds(old, "U4", tenant) for tenant in ("E1", "T1")] == [True, False]
     with old.read() as session:
-        assert review.banned_in_several(session) == {"U2": ["T1", "T2"]}
+        assert sanctions.banned_in_several(session) == {"U2": ["T1", "T2"]}
 
 
 def test_they_are_ended(old: Database) -> None:
@@ -86,13 +86,13 @@ def test_they_are_ended(old: Database) -> None:
         banned(old, user, *(("", team) for team in teams))
     migrate.upgrade(old)
     with old.write() as session:
-        assert review.unban(session, "slack", "U1", now=NOON)
-        with pytest.raises(review.Several):
-            review.unban(session, "slack", "U2", now=NOON)
-        assert review.unban(session, "slack", "U2", tenant="T2", now=NOON)
-        assert review.unban(session, "slack", "U3", tenant="T7", now=NOON), "of no known tenant"
+        assert sanctions.unban(session, "slack", "U1", now=NOON)
+        with pytest.raises(sanctions.Several):
+            sanctions.unban(session, "slack", "U2", now=NOON)
+        assert sanctions.unban(session, "slack", "U2", tenant="T2", now=NOON)
+        assert sanctions.unban(session, "slack", "U3", tenant="T7", now=NOON), "of no known tenant"
     assert not holds(old, "U1", "T1")
     assert [holds(old, "U2", tenant) for tenant in ("T1", "T2")] == [True, False]
     assert not holds(old, "U3", "T1")
     with old.read() as session:
-        assert review.banned_in_several(session) == {}
+        assert sanctions.banned_in_several(session) == {}

@@ -220,7 +220,7 @@ def test_forgetting_leaves_no_byte_in_any_file(tmp_path: Path) -> None:
 
     assert canary.encode() in everything()
     with database.read():
-        forget.forget(database, blobs, account("alice4711"))
+        forget.forget(database, blobs, account("alice4711"), keep=timedelta())
     database.checkpoint()
     left = everything()
     assert canary.encode() not in left

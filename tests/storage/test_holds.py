@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import select, update
 
 from bot.core import steer
-from storage import decisions, forget, jobs, leases, log, review, standing
+from storage import decisions, forget, jobs, leases, log, review, sanctions, standing
 from storage.database import Database
 from storage.domain import (
     Decision,
@@ -256,11 +256,11 @@ def test_a_picture_that_one_checker_holds_and_another_blocks_is_blocked(shop: Sh
 def test_for_who_is_banned_nothing_is_drawn(shop: Shop) -> None:
     job_id = held_prompt(shop)
     with shop.database.write() as session:
-        review.ban(session, job_id, by="mod", now=shop.clock())
+        sanctions.ban(session, job_id, by="mod", now=shop.clock())
     assert "banned since" in why_not(shop, "allow", job_id)
     assert shop.entry(job_id).held, "it is still to be decided"
     with shop.database.write() as session:
-        review.unban(session, "discord", "alice", now=shop.clock())
+        sanctions.unban(session, "discord", "alice", now=shop.clock())
     act(shop, "allow", job_id)
     assert shop.entry(job_id).state is JobState.WAITING
 

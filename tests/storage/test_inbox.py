@@ -2,12 +2,15 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from cryptography.fernet import Fernet
 from sqlalchemy import select
 
-from storage import inbox
+from bot.terminal.doctor import _inbox
+from storage import backup, export, forget, forgotten, inbox, restore
+from storage.blobs import Blobs
 from storage.database import Database
 from storage.domain import (
     Attached,
@@ -145,3 +148,67 @@ def test_no_row_is_older_than_a_day(database: Database, clock: FakeClock) -> Non
     with database.write() as session:
         assert inbox.expire(session, database.clock()) == 1, "one that nobody had taken"
         assert session.scalars(select(InboxRow.event_key)).all() == [str(command("3").event)]
+
+
+BOB = Requester(platform=Platform.DISCORD, user_id="bob")
+
+
+def heard_of(database: Database) -> set[str]:
+    with database.read() as session:
+        query = select(InboxRow.event_key).where(InboxRow.body != "")
+        return {key.rpartition(":")[2] for key in session.scalars(query)}
+
+
+def test_who_is_forgotten_has_asked_for_nothing(database: Database, clock: FakeClock) -> None:
+    """Neither here, nor in a database that a backup brings back."""
+    put(database, command("1"), command("2", requester=BOB))
+    with database.write() as session:
+        forget.forget_person(session, command().requester.account, clock())
+    assert heard_of(database) == {"2"}
+
+
+@pytest.mark.parametrize("key", [None, Fernet(Fernet.generate_key())])
+def test_an_export_says_what_was_heard_but_not_how_to_answer(
+    database: Database, key: Fernet | None
+) -> None:
+    now, envelope, raw = database.clock(), Envelope(key), command()
+    with database.write() as session:
+        letters = [(raw, envelope.pack(raw))]
+        inbox.put(session, letters, owner="me", until=now + LEASE, now=now)
+    with database.read() as session:
+        stored = export.person(session, raw.requester.account, envelope)
+        assert export.person(session, BOB.account, envelope)["inbox"] == []
+        locked = export.person(session, raw.requester.account, Envelope(None))
+    [told] = stored["inbox"]
+    assert (told["act"], told["text"]) == ("draw", "a fox")
+    assert "secret" not in str(stored)
+    assert ("text" in locked["inbox"][0]) == (key is None)
+
+
+def test_a_backup_brings_back_what_was_not_taken_yet(
+    database: Database, tmp_path: Path, clock: FakeClock
+) -> None:
+    """But of nobody who asked to be forgotten since."""
+    blobs = Blobs((tmp_path / "blobs").as_uri())
+    put(database, command("1"), command("2", requester=BOB))
+    backup.backup(database, blobs, tmp_path / "easel.tar")
+    clock.advance(seconds=1)
+    forgotten.add(blobs, command().requester.account, clock())
+    restored = Database(f"sqlite:///{tmp_path / 'restored.db'}", clock)
+    restore.restore(tmp_path / "easel.tar", restored, blobs)
+    assert heard_of(restored) == {"2"}
+    restored.close()
+
+
+def test_what_nobody_takes_is_told_to_the_operator(database: Database, clock: FakeClock) -> None:
+    key, now = Envelope(Fernet(Fernet.generate_key())), clock()
+    raw = command("1")
+    put(database, command("2"))
+    with database.write() as session:
+        inbox.put(session, [(raw, key.pack(raw))], owner="me", until=now + LEASE, now=now)
+    assert _inbox(database, key) == []
+    clock.advance(minutes=1)
+    assert [well for well, _ in _inbox(database, key)] == [None]
+    (lost, words), (waits, _) = _inbox(database, Envelope(None))
+    assert (lost, waits) == (False, None)
+    assert "EASEL_ENCRYPTION_KEY" in words

@@ -63,6 +63,7 @@ def test_reported_ones(database: Database, clock: FakeClock, ids: list[UUID]) ->
 def test_position_counts_who_is_before(database: Database, ids: list[UUID]) -> None:
     with database.read() as session:
         assert [queue.position(session, job) for job in ids] == [1, 2, 3, 4, 5]
-        there = {job.job_id: job.position for job in queue.waiting(session, Platform.DISCORD, NOON)}
+        unfinished = queue.unfinished(session, Platform.DISCORD, NOON)
+        there = {job.job_id: job.position for job in unfinished}
         assert there == {job: place for place, job in enumerate(ids, 1)}
-        assert queue.waiting(session, Platform.SLACK, NOON) == []
+        assert queue.unfinished(session, Platform.SLACK, NOON) == []

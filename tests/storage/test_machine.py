@@ -216,11 +216,12 @@ class Machine(RuleBasedStateMachine):
         job = Job(number, user, server, count, now)
         if refusal is not None:
             job.end("refused")
+            job.bill(now, 0, 0.0)
             job.floor = refusal == MINOR_FLOOR_RULE
             job.on_hold, job.asked = refusal == "hold", refusal != "block"
         self.ids.append(job_id)
         self.model.jobs.append(job)
-        self.model.messages.append(Message(not_before=now))
+        self.model.messages.append(Message(now))
         self.chat.append(("thinking",))
         with self.database.read() as session:
             self.check_usage(session, user)
@@ -236,7 +237,7 @@ class Machine(RuleBasedStateMachine):
         with self.database.write() as session:
             steer.delete(session, self.ids[number], now)
         self.cancelled(number)
-        self.model.messages[number].removed = True
+        self.model.messages[number].take_down()
         self.model.messages[number].want()
 
     def cancelled(self, number: int) -> bool:
@@ -262,8 +263,9 @@ class Machine(RuleBasedStateMachine):
                 job.cancel = job.cancel or not job.finished
                 if not job.finished:
                     job.end("cancelled")
-                job.forgotten, job.pictures, message.removed = True, {}, True
+                job.forgotten, job.pictures = True, {}
                 job.on_hold, job.asked, job.reported, job.taken_down = False, False, "", False
+                message.take_down()
                 message.want()
 
     def vanish(self, data: st.DataObject) -> None:
@@ -280,6 +282,7 @@ class Machine(RuleBasedStateMachine):
         message = self.model.messages[number]
         if not message.removed:
             message.gone, self.chat[number] = False, ("thinking",)
+            message.not_before = message.created
             message.want()
 
     # Workers
@@ -453,8 +456,9 @@ class Machine(RuleBasedStateMachine):
                 deliveries.give_up(session, taken.delivery, "deleted")
             self.taken.remove(taken)
             if self.has(taken):
-                self.model.messages[taken.number].gone = True
-                self.model.messages[taken.number].lease = None
+                message = self.model.messages[taken.number]
+                message.gone = taken.delivery.removed or not message.removed
+                message.lease = None
             return False
         self.chat[taken.number], taken.edited = taken.content, True
         return True
@@ -491,7 +495,9 @@ class Machine(RuleBasedStateMachine):
             deliveries.retry(session, taken.delivery, owner=taken.owner, at=at)
         self.taken.remove(taken)
         message = self.model.messages[taken.number]
-        if self.has(taken):
+        if self.has(taken) and message.removed and not taken.delivery.removed:
+            message.lease = None
+        elif self.has(taken):
             message.lease, message.not_before, message.urgent = None, at, True
         else:
             message.want()
@@ -552,7 +558,8 @@ class Machine(RuleBasedStateMachine):
             hashes = decisions.remove(session, self.ids[number], by="mod", now=now)
         assert set(hashes) == {h for h in job.pictures if h in self.blobs}
         self.cancelled(number)
-        message.removed = job.taken_down = True
+        job.taken_down = True
+        message.take_down()
         self.judged(number, hashes, Decision.BLOCK, "apart")
 
     def not_done(self, decide: Any, number: int) -> None:

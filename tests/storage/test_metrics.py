@@ -120,11 +120,14 @@ def test_every_end_is_counted_once_and_only_when_it_is_written(
     assert value(REGISTRY, "easel_job_seconds_sum", model="builtin") - took == pytest.approx(25)
 
 
+LABELS = {"model", "state", "outcome", "platform", "code", "le"}
+
+
 def test_no_label_can_grow_without_end() -> None:
     for metric in REGISTRY.collect():
         if metric.name.startswith("easel_"):
             for sample in metric.samples:
-                assert sample.labels.keys() <= {"model", "state", "outcome", "platform", "le"}
+                assert sample.labels.keys() <= LABELS
 
 
 def test_the_queue_is_counted_by_its_index(tmp_path: Path) -> None:

@@ -89,7 +89,7 @@ def test_search_finds_what_reading_all_prompts_finds(filled: Database) -> None:
 
 @pytest.mark.parametrize(
     "filters",
-    [{}, {"user": ("discord", "u1")}, {"workspace": ("discord", "s2")}, {"search": "red"}],
+    [{}, {"user": account("u1")}, {"workspace": ("discord", "s2")}, {"search": "red"}],
     ids=["all", "person", "server", "search"],
 )
 def test_pages_go_through_all_of_it(filled: Database, filters: Filters) -> None:
@@ -130,7 +130,7 @@ QUERIES: dict[str, Callable[[Session], object]] = {
     "position": lambda s: queue.position(
         s, s.scalars(select(JobRow.id).where(is_open()).limit(1)).one()
     ),
-    "waiting": lambda s: queue.waiting(s, "discord", NOON),
+    "waiting": lambda s: queue.unfinished(s, "discord", NOON),
     "due": lambda s: deliveries.any_due(s, Platform.DISCORD, NOON),
     "take": lambda s: deliveries.lease_due(
         s,

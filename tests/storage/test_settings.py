@@ -50,6 +50,9 @@ def test_lists_are_read_from_commas(monkeypatch: pytest.MonkeyPatch) -> None:
         {"lease_seconds": 1.0, "heartbeat_seconds": 0.5},
         {"safety_checkers": ""},
         {"device": "abacus"},
+        {"thresholds": {"nsfw": {"hodl": 0.5}}},
+        {"thresholds": {"nsfw": {"hold": float("nan")}}},
+        {"thresholds": {"nsfw": {"hold": -1}}},
     ],
 )
 def test_wrong_settings_are_refused(tmp_path: Path, wrong: dict[str, object]) -> None:
@@ -109,6 +112,20 @@ def test_a_path_may_begin_at_home(
     assert getattr(Settings(), name) == tmp_path / "home" / "easel"
 
 
+@pytest.mark.parametrize("name", ["data_folder", "catalog", "text_rules"])
+def test_an_empty_path_is_none(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """And not the folder in which somebody happens to be."""
+    default = getattr(Settings(_env_file=None), name)  # type: ignore[call-arg]
+    for value in ("", " "):
+        monkeypatch.setenv(f"EASEL_{name.upper()}", value)
+        assert getattr(Settings(_env_file=None), name) == default  # type: ignore[call-arg]
+
+
+@pytest.mark.parametrize("name", ["slack_client_id", "database_url", "blob_url", "health_address"])
+def test_space_alone_is_nothing(tmp_path: Path, name: str) -> None:
+    assert getattr(make_settings(tmp_path, **{name: " "}), name) == ""
+
+
 def test_the_home_of_nobody(tmp_path: Path) -> None:
     with pytest.raises(ValidationError, match="home"):
         make_settings(tmp_path, catalog="~nobody-of-that-name/catalog.toml")
@@ -150,7 +167,15 @@ def test_any_folder_will_do(tmp_path: Path, name: str) -> None:
     assert list((tmp_path / name / "broker" / "messages").glob("*.msg"))
 
 
-@pytest.mark.parametrize("url", ["file:///{0}/what?now", "file:///{0}/what%3Fnow"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "file:///{0}/what?now",
+        "file:///{0}/what%3Fnow",
+        "file://localhost/{0}/what?now",
+        "/{0}/what?now",
+    ],
+)
 def test_a_folder_of_pictures_by_its_address(tmp_path: Path, url: str) -> None:
     Blobs(url.format(str(tmp_path)[1:])).put(b"pixels")
     assert os.listdir(tmp_path) == ["what?now"]

@@ -1,12 +1,15 @@
-"""Private results that could not be sent, and what is exported of a person."""
+"""Results that could not be shown, and what is exported of a person."""
 
 import json
 from dataclasses import replace
 from datetime import timedelta
 
-from storage import deliveries, forget, jobs, leases, places, review
+from sqlalchemy.orm import Session
+
+from storage import deliveries, export, forget, jobs, leases, places, review, troubles
 from storage.database import Database
 from storage.domain import Delivery, Platform, ReviewKind
+from storage.inbox import Envelope
 from storage.places import WorkspaceRules
 from tests.fakes.nouns import FakeClock, a_request, account, made, recorded
 
@@ -31,14 +34,19 @@ def drawn(database: Database, clock: FakeClock, *, private: bool, user: str = "a
     return delivery
 
 
-def test_private_results_wait_for_their_person(database: Database, clock: FakeClock) -> None:
+def taken(session: Session, clock: FakeClock) -> list[Delivery]:
+    pace = timedelta(seconds=1.5)
+    return deliveries.lease_due(session, DISCORD, owner="me", lease=LEASE, pace=pace, now=clock.now)
+
+
+def test_results_wait_for_their_person(database: Database, clock: FakeClock) -> None:
     first = drawn(database, clock, private=True)
-    drawn(database, clock, private=False)
+    public = drawn(database, clock, private=False)
     drawn(database, clock, private=True, user="bob")
     last = drawn(database, clock, private=True)
     with database.read() as session:
-        found = deliveries.stranded(session, account("alice"), 10)
-    assert list(found) == [last.job_id, first.job_id]
+        found = troubles.stranded(session, account("alice"), 10)
+    assert list(found) == [last.job_id, public.job_id, first.job_id]
 
 
 def test_a_moved_result_is_due_at_its_new_address(database: Database, clock: FakeClock) -> None:
@@ -46,25 +54,22 @@ def test_a_moved_result_is_due_at_its_new_address(database: Database, clock: Fak
     with database.write() as session:
         deliveries.move(session, lost.job_id, {"message_id": "new"})
     with database.write() as session:
-        (due,) = deliveries.lease_due(
-            session,
-            DISCORD,
-            owner="me",
-            lease=LEASE,
-            pace=timedelta(seconds=1.5),
-            now=clock.now,
-        )
-        assert not deliveries.stranded(session, account("alice"), 10)
+        (due,) = taken(session, clock)
+        assert not troubles.stranded(session, account("alice"), 10)
     assert (due.job_id, due.address) == (lost.job_id, {"message_id": "new"})
     assert not due.shown_pictures
 
 
-def test_forgetting_leaves_no_address_of_a_lost_message(
-    database: Database, clock: FakeClock
-) -> None:
+def test_forgetting_takes_down_what_was_given_up(database: Database, clock: FakeClock) -> None:
+    """It may have shown a picture before its channel refused an edit."""
     lost = drawn(database, clock, private=True)
     with database.write() as session:
         forget.forget_person(session, account("alice"), clock.now)
+    with database.write() as session:
+        (due,) = taken(session, clock)
+        assert due.removed
+        assert due.address == lost.address
+        deliveries.give_up(session, due, "10008")
     with database.read() as session:
         delivery = deliveries.get(session, lost.job_id)
     assert delivery is not None
@@ -75,7 +80,7 @@ def test_an_export_holds_one_person(database: Database, clock: FakeClock) -> Non
     drawn(database, clock, private=False)
     drawn(database, clock, private=False, user="bob")
     with database.read() as session:
-        stored = forget.export_person(session, account("alice"))
+        stored = export.person(session, account("alice"), Envelope(None))
     assert json.loads(json.dumps(stored)) == stored
     counts = {name: len(rows) for name, rows in stored.items() if isinstance(rows, list)}
     assert counts == {
@@ -88,6 +93,7 @@ def test_an_export_holds_one_person(database: Database, clock: FakeClock) -> Non
         "reviews": 0,
         "sanctions": 0,
         "bans": 0,
+        "inbox": 0,
     }
     assert "bob" not in json.dumps(stored)
 
@@ -97,8 +103,8 @@ def test_who_reported_is_known_to_nobody_else(database: Database, clock: FakeClo
     with database.write() as session:
         review.report(session, job_id, by=account("bob"), now=clock.now)
     with database.read() as session:
-        assert "bob" not in json.dumps(forget.export_person(session, account("alice")))
-        assert "bob" in json.dumps(forget.export_person(session, account("bob")))
+        assert "bob" not in json.dumps(export.person(session, account("alice"), Envelope(None)))
+        assert "bob" in json.dumps(export.person(session, account("bob"), Envelope(None)))
     with database.write() as session:
         forget.forget_person(session, account("bob"), clock.now)
     with database.read() as session:

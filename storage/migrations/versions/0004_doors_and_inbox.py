@@ -42,6 +42,22 @@ def upgrade() -> None:
     op.add_column("usage", sa.Column("refused", sa.Integer(), nullable=False, server_default="0"))
     op.add_column("reviews", _text("opened_tenant", 64))
     op.add_column("bans", _flag("carried"))
+    to_be_forgotten = sa.text("forget_at IS NOT NULL")
+    op.create_index(
+        "ix_requests_forget_at",
+        "requests",
+        ["forget_at"],
+        sqlite_where=to_be_forgotten,
+        postgresql_where=to_be_forgotten,
+    )
+    pseudonymous = sa.text("length(user_id) = 64")
+    op.create_index(
+        "ix_usage_forgotten",
+        "usage",
+        ["day"],
+        sqlite_where=pseudonymous,
+        postgresql_where=pseudonymous,
+    )
     op.create_index("ix_reviews_opened_by", "reviews", ["opened_by", "opened_at"])
     op.create_table(
         "sanctions",
@@ -86,6 +102,8 @@ def downgrade() -> None:
     op.drop_table("inbox")
     op.drop_table("sanctions")
     op.drop_index("ix_reviews_opened_by", "reviews")
+    op.drop_index("ix_usage_forgotten", "usage")
+    op.drop_index("ix_requests_forget_at", "requests")
     for table, names in NEW.items():
         for name in names:
             op.drop_column(table, name)

@@ -17,7 +17,7 @@ from bot.core.line import Line
 from bot.i18n import say
 from bot.references import Reader, turns
 from bot.references.decode import Decoded, decode, pixels
-from storage import places, review
+from storage import places, sanctions, sweep
 from storage.domain import (
     Attached,
     Complaint,
@@ -85,7 +85,7 @@ def over_quota(line: Line, _: UUID) -> None:
 
 def banned(line: Line, job: UUID) -> None:
     with line.database.write() as session:
-        review.ban(session, job, by="mod", now=line.database.clock())
+        sanctions.ban(session, job, by="mod", now=line.database.clock())
 
 
 def there(line: Line) -> set[str]:
@@ -170,6 +170,31 @@ async def test_nor_what_somebody_else_has_just_stored(line: Line) -> None:
     kept = line.blobs.put(decode(await read(picture())).png)
     await refused(line, asked(reference=picture()), falling(line, job, paused))
     assert there(line) == {kept}
+
+
+async def test_who_is_stopped_while_it_is_written_down_keeps_the_reference(
+    line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, ended, go = asyncio.Event(), asyncio.Event(), threading.Event()
+    loop, real = asyncio.get_running_loop(), Line._accept
+
+    def slowly(*given: Any) -> UUID | Complaint:
+        loop.call_soon_threadsafe(begun.set)
+        go.wait()
+        answer = real(*given)
+        loop.call_soon_threadsafe(ended.set)
+        return answer
+
+    monkeypatch.setattr(Line, "_accept", slowly)
+    asking = asyncio.create_task(line.submit(asked(reference=picture()), {}, read))
+    await begun.wait()
+    asking.cancel()
+    await asyncio.gather(asking, return_exceptions=True)
+    go.set()
+    await ended.wait()
+    with line.database.read() as session:
+        wanted = {sha256 for sha256, _ in sweep.expected(session)}
+    assert there(line) == wanted != set()
 
 
 async def test_one_event_five_times_is_read_once(line: Line) -> None:

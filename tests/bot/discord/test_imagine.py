@@ -9,7 +9,7 @@ from sqlalchemy import update
 
 from bot.core.line import Line
 from bot.i18n import say
-from storage import decisions, places, review
+from storage import decisions, places, sanctions
 from storage.domain import Decision, JobState, Mode, Platform
 from storage.domain.job import FailureReason, Phase
 from storage.places import WorkspaceRules
@@ -327,6 +327,26 @@ async def test_a_paused_server(world: World, rules: Any, locale: str) -> None:
     assert refusal(said) == say(locale, sentence)
 
 
+async def test_what_is_held_needs_room_in_the_day_as_well(world: World, rules: Any) -> None:
+    """It is drawn once it is allowed. What is blocked is logged, whatever the day holds."""
+    rules(daily_pictures=1)
+    held, blocked = "a swastika on a hindu temple", "a nude child"
+    assert "your limit is 1" in refusal(await world.imagine(held, count=2))
+    await world.imagine(blocked, count=2)
+    assert [entry.request.prompt for entry in world.entries()] == [blocked]
+
+
+async def test_what_is_allowed_is_drawn_though_the_place_is_paused(
+    world: World, rules: Any
+) -> None:
+    """As whatever was asked for before that."""
+    await world.imagine("a swastika on a hindu temple")
+    rules(paused=True)
+    with world.line.database.write() as session:
+        decisions.allow(session, world.entry.job_id, by="mod", now=world.env.now())
+    assert world.painter.paint().id == world.entry.job_id
+
+
 async def test_the_quota_of_the_day(world: World, rules: Any) -> None:
     rules(daily_pictures=2)
     assert "your limit is 2" in refusal(await world.imagine(count=3))
@@ -337,7 +357,7 @@ async def test_the_quota_of_the_day(world: World, rules: Any) -> None:
 async def test_a_banned_person(world: World) -> None:
     await world.drawn()
     with world.line.database.write() as session:
-        review.ban(session, world.entry.job_id, by="mod", now=world.env.now())
+        sanctions.ban(session, world.entry.job_id, by="mod", now=world.env.now())
     assert "barred" in refusal(await world.imagine())
 
 

@@ -1,12 +1,14 @@
 """`/queue`, `/usage`, `/privacy` and `/help`: told to one person alone."""
 
 import json
+from datetime import timedelta
 
 import pytest
 from simcord import InteractionResult
 
-from bot.i18n import say
-from storage import deliveries, forget
+from bot.core import mine
+from bot.i18n import format_day, say
+from storage import deliveries, forget, review
 from storage.domain import Delivery, JobState
 from tests.fakes.discord_world import World, button, custom_ids, refusal
 from tests.fakes.nouns import account
@@ -118,6 +120,52 @@ async def test_export_is_a_file_with_everything(world: World) -> None:
     assert "simcord_interaction" not in json.dumps(stored), "no token leaves"
 
 
+async def test_an_export_larger_than_a_file_may_be_comes_in_parts(world: World) -> None:
+    for prompt in ("a red apple", "a blue boat", "a green fox"):
+        await world.drawn(prompt)
+    world.wire.upload_limit_bytes = 4_000
+    said = await world.alice.slash(world.channel, "privacy export")
+    assert said.response is not None
+    messages = [said.response, *said.followups]
+    assert len(messages) > 2
+    assert all(message.ephemeral for message in messages)
+    prompts, names = set(), []
+    for message in messages:
+        (file,) = message.attachments
+        data = await file.read()
+        assert len(data) <= 4_000
+        prompts |= {request["prompt"] for request in json.loads(data)["requests"]}
+        names.append(file.filename)
+    assert prompts == {"a red apple", "a blue boat", "a green fox"}
+    assert names[0] == f"easel-privacy-1-of-{len(messages)}.json"
+
+
+@pytest.mark.parametrize("locale", LOCALES)
+async def test_delete_names_what_a_moderator_has_still_to_look_at(
+    world: World, locale: str
+) -> None:
+    await world.drawn()
+    with world.line.database.write() as session:
+        now = world.line.database.clock()
+        assert review.report(session, world.entry.job_id, by=account("bob"), now=now)
+    with world.speaking(locale):
+        said = await world.alice.slash(world.channel, "privacy delete")
+        assert said.response is not None
+        assert say(locale, mine.FORGETS, days=30) in said.response.content
+        custom_id = button(said.response.components, "forget")
+        await world.alice.click(said.response, custom_id=custom_id)
+    day = format_day(locale, now + timedelta(days=30))
+    assert day in said.response.content
+    assert say(locale, "Done. I have forgotten what you asked for.") in said.response.content
+    await world.deliver()
+    assert not world.channel.history()
+    told = await world.alice.slash(world.channel, "privacy export")
+    assert told.response is not None
+    (file,) = told.response.attachments
+    (request,) = json.loads(await file.read())["requests"]
+    assert request["forget_at"].startswith(f"{now + timedelta(days=30):%Y-%m-%d}")
+
+
 @pytest.mark.parametrize("locale", LOCALES)
 async def test_delete_asks_first_then_forgets(world: World, locale: str) -> None:
     picture = await world.drawn("a red apple")
@@ -139,6 +187,7 @@ async def test_delete_asks_first_then_forgets(world: World, locale: str) -> None
 
 
 async def test_forgetting_empties_the_address_of_a_lost_message(world: World) -> None:
+    """Once it has been looked for: it may have shown a picture."""
     await world.imagine("a red apple", private=True)
     job_id = world.entry.job_id
     assert world.delivery(job_id).address["user_id"] == str(world.alice.id)
@@ -147,6 +196,7 @@ async def test_forgetting_empties_the_address_of_a_lost_message(world: World) ->
         assert delivery is not None
         deliveries.give_up(session, delivery, "direct messages are closed")
         forget.forget_person(session, account(str(world.alice.id)), world.env.now())
+    await world.deliver()
     assert not world.delivery(job_id).address
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from bot.i18n import say
-from storage import places, review
+from storage import places, sanctions
 from storage.domain import Decision, JobState, Platform
 from storage.domain.job import Phase
 from storage.places import WorkspaceRules
@@ -174,7 +174,7 @@ async def test_rules_of_the_workspace(world: World) -> None:
 async def test_who_is_barred_hears_so(world: World) -> None:
     await world.imagine()
     job, now = world.entry.job_id, world.line.database.clock()
-    await world.line.write(lambda s: review.ban(s, job, by="mod", now=now))
+    await world.line.write(lambda s: sanctions.ban(s, job, by="mod", now=now))
     await world.imagine("a second one")
     assert "barred" in (await world.seen())[-1]["text"]
     assert len(world.entries()) == 1
@@ -225,6 +225,30 @@ async def test_my_data_can_be_had_and_deleted(world: World) -> None:
     assert world.entry.request.prompt == ""
     ours = [f for f in await world.do(world.slack.files) if f["name"].endswith(".png")]
     assert ours == [], "the picture is gone from Slack, too"
+
+
+async def test_what_a_moderator_has_still_to_look_at_stays_for_a_while(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot.slack.intake.PICTURE_BYTES", 3_000)
+    message = await world.drawn("a red apple")
+    await world.press(message, "report", user=BOB)
+    await world.imagine("privacy")
+    asked = (await world.seen())[-1]
+    await world.press(asked, "forget")
+    answers = await world.seen()
+    assert any(
+        "1 request that a moderator has still to look at is kept until" in m["text"]
+        for m in answers
+    )
+    await world.deliver()
+    assert message["ts"] not in [m["ts"] for m in await world.seen()]
+    assert world.entry.request.prompt == "a red apple"
+    await world.press(asked, "export")
+    sent = await world.first(world.direct)
+    names = sorted(file["name"] for m in sent for file in m["files"])
+    assert len(names) > 1
+    assert names[0] == f"easel-privacy-1-of-{len(names)}.json"
 
 
 @pytest.mark.parametrize("path", ["auth.test", "users.info", "conversations.info"])

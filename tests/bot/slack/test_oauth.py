@@ -13,10 +13,11 @@ from bot.core.line import Line
 from bot.i18n import LOCALES, say
 from bot.slack.app import NO_WORKSPACE
 from bot.slack.workspaces import Installations
+from storage.domain import JobState
 from storage.settings import Settings
 from tests.fakes.slack_client import FakeSlack
 from tests.fakes.slack_methods import CLIENT_ID, CLIENT_SECRET
-from tests.fakes.slack_state import ENTERPRISE, TEAM
+from tests.fakes.slack_state import APP, ENTERPRISE, TEAM
 from tests.fakes.slack_world import World, serving_http
 
 KEY = Fernet.generate_key().decode()
@@ -69,6 +70,22 @@ async def test_a_whole_enterprise_installs_the_app(world: World, address: str) -
     assert (world.entry.place.enterprise_id, world.entry.place.workspace_id) == (ENTERPRISE, TEAM)
     await world.press(message, "again")
     assert len(world.entries()) == 2
+
+
+async def test_a_workspace_that_took_the_app_off_is_gone(world: World, address: str) -> None:
+    """Where its token is one of many, it is nobody's to mend."""
+    await install(world, address)
+    await world.imagine("a red apple")
+    await world.do(world.slack.fault, path="*", error="token_revoked", after=False)
+    await world.deliver()
+    assert world.entry.state is JobState.CANCELLED
+
+
+async def test_a_restart_knows_whose_messages_to_show(world: World, address: str) -> None:
+    await install(world, address)
+    world.app.workspaces.application = ""
+    await world.app.workspaces.identify(world.app.client)
+    assert world.show.application == APP
 
 
 async def test_a_forged_state_installs_nothing(world: World, address: str) -> None:

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from bot.deliver import Deliverer, RetryLater
+from bot.deliver import Deliverer
+from bot.showing import RetryLater
 from bot.slack import files
 from storage import decisions, deliveries
 from storage.domain import Decision

@@ -19,7 +19,7 @@ from sqlalchemy import text
 from typer.testing import CliRunner, Result
 
 from bot.cli import app
-from storage import forget, jobs, leases, log, migrate, review, standing
+from storage import forget, jobs, leases, log, migrate, review, sanctions, standing
 from storage.blobs import Blobs, open_blobs
 from storage.database import Database, connect
 from storage.domain import Decision, JobState
@@ -255,7 +255,7 @@ def test_one_slack_id_is_banned_in_two_teams(database: Database) -> None:
             job = recorded(session)
             slack = f"update requests set platform = 'slack', tenant = '{tenant}'"
             session.execute(text(f"{slack} where platform = 'discord'"))
-            assert review.ban(session, job, by="mod", now=NOON).tenant == tenant
+            assert sanctions.ban(session, job, by="mod", now=NOON).tenant == tenant
         before = "insert into bans (platform, user_id, banned_at, banned_by, carried) "
         session.execute(text(f"{before} values ('slack', 'alice', '2026-11-21', 'mod', true)"))
     assert "Slack user alice is banned in T1 and T2" in run("doctor").stdout

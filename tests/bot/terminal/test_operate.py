@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -55,7 +55,9 @@ def test_there_and_back(
     result = easel("backup", str(file))
     assert result.exit_code == 0, result.output
     assert "0 pictures are in" in result.stdout
-    forget.forget(database, open_blobs(make_settings(tmp_path / "old")), account("bob"))
+    forget.forget(
+        database, open_blobs(make_settings(tmp_path / "old")), account("bob"), keep=timedelta()
+    )
 
     result = easel("restore", str(file))
     assert result.exit_code == 2
