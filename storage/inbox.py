@@ -138,10 +138,12 @@ _TAKEN = (
 )
 
 
-def drop(session: Session, events: Collection[EventKey]) -> None:
-    """It was never acknowledged, and may come again."""
+def drop(session: Session, events: Collection[EventKey], owner: str) -> None:
+    """The owner has told, or the platform has, that nothing will come of them. They may come
+    again."""
     keys = [str(event) for event in events]
-    session.execute(delete(InboxRow).where(InboxRow.event_key.in_(keys)))
+    mine = InboxRow.event_key.in_(keys), InboxRow.leased_by == owner
+    session.execute(delete(InboxRow).where(*mine))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -42,12 +42,12 @@ from storage.tables import (
 )
 
 
-def known(session: Session, event: EventKey, press: str, now: datetime) -> UUID | None:
+def known(session: Session, event: EventKey, press: str, heard_at: datetime) -> UUID | None:
     """The job that this event, or the same button pressed within 2 s, has made already."""
     given = {"event": str(event)}
     if not press:
         return session.scalar(_SAME_EVENT, given)
-    return session.scalar(_SAME_PRESS, given | {"press": press, "lately": now - _TWICE})
+    return session.scalar(_SAME_PRESS, given | {"press": press, "lately": heard_at - _TWICE})
 
 
 _TWICE = timedelta(seconds=2)

@@ -8,6 +8,7 @@ import os
 import socket
 from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from typing import Protocol, TypeVar
@@ -83,6 +84,9 @@ class Inbox:
         self._heard: list[tuple[RawCommand, str, asyncio.Future[bool]]] = []
         self._writing: asyncio.Task[None] | None = None
         self._busy: dict[str, asyncio.Task[None]] = {}
+        self._refused: set[EventKey] = set()
+        """Who sent these was told that they are not written down. They may be all the same: too
+        late, or by a commit whose answer was lost."""
         self._closed = False
         self.application = ""
         """Whose events these are; known when the platform has told."""
@@ -97,38 +101,53 @@ class Inbox:
         self.application = self.application or raw.application
         written: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._heard.append((raw, self._envelope.pack(raw), written))
-        if self._writing is None:
-            self._writing = asyncio.create_task(self._write())
+        self._begin_to_write()
         try:
             return await asyncio.wait_for(written, ANSWER_SECONDS)
         except (TimeoutError, OperationalError) as error:
             logger.warning("inbox.unanswered", error=type(error).__name__)
             raise Unanswered from error
 
+    def _begin_to_write(self) -> None:
+        if self._writing is None:
+            self._writing = asyncio.create_task(self._write())
+
     async def _write(self) -> None:
         """All that was heard meanwhile goes into one transaction."""
-        while self._heard:
-            batch, self._heard = self._heard, []
+        while self._heard or self._refused:
+            batch = [letter for letter in self._heard if not letter[2].done()]
+            self._heard, refused = [], set(self._refused)
             try:
-                new = await self._in_thread(partial(self._put, [letter[:2] for letter in batch]))
+                letters = [letter[:2] for letter in batch]
+                new = await self._in_thread(partial(self._put, letters, refused))
             except Exception as error:
+                self._refused.update(raw.event for raw, *_ in batch)
                 for *_, written in batch:
                     if not written.done():
                         written.set_exception(error)
-                continue
-            late = []
+                if self._heard:
+                    continue
+                break
+            self._refused -= refused
             for raw, _, written in batch:
                 is_new = str(raw.event) in new
                 new.discard(str(raw.event))  # Another of the same event is none.
                 if not written.done():
                     written.set_result(is_new)
                 elif is_new:
-                    late.append(raw.event)
-            if late:  # They were told that it is not written down.
-                await self._settle(partial(_drop, late))
+                    self._refused.add(raw.event)
         self._writing = None
 
-    def _put(self, letters: list[tuple[RawCommand, str]], session: Session) -> set[str]:
+    def _put(
+        self,
+        letters: list[tuple[RawCommand, str]],
+        refused: Collection[EventKey],
+        session: Session,
+    ) -> set[str]:
+        if refused:
+            inbox.drop(session, refused, self._owner)
+        if not letters:
+            return set()
         now = self._database.clock()
         until = now + self._lease
         return set(inbox.put(session, letters, owner=self._owner, until=until, now=now))
@@ -142,7 +161,8 @@ class Inbox:
 
     async def drop(self, raw: RawCommand) -> None:
         """The platform will not let us acknowledge it: nobody waits for it."""
-        await self._settle(partial(_drop, [raw.event]))
+        self._refused.add(raw.event)
+        self._begin_to_write()
 
     async def act(self, raw: RawCommand) -> None:
         """Do what was heard. A failure that passes leaves it in the inbox, to be tried again."""
@@ -190,6 +210,8 @@ class Inbox:
                 if self._busy and loop.time() >= renew_at:
                     renew_at = loop.time() + self._lease.total_seconds() / 4
                     await self._in_thread(self._renew)
+                if self._refused:
+                    self._begin_to_write()
                 await self.step()
             except OperationalError as error:
                 logger.warning("inbox.database", error=type(error).__name__)
@@ -202,8 +224,10 @@ class Inbox:
         """One look at what nobody has in hand; how much that was."""
         if not self.application:
             return 0
-        for row in (rows := await asyncio.to_thread(self._look)):
-            if row.event_key in self._busy:
+        rows = await asyncio.to_thread(self._look)
+        refused = {str(event) for event in self._refused}
+        for row in rows:
+            if row.event_key in self._busy or row.event_key in refused:
                 continue
             try:
                 raw = self._envelope.open(row.body)
@@ -211,7 +235,7 @@ class Inbox:
                 # With the right key it can be read again, until it is a day old.
                 logger.error("inbox.sealed", received_at=row.received_at.isoformat())
                 continue
-            self._start(raw, row.tries)
+            self._start(replace(raw, heard_at=row.received_at), row.tries)
         return len(rows)
 
     def _look(self) -> list[Untaken]:
@@ -238,10 +262,11 @@ class Inbox:
             for task in left:
                 task.cancel()
             await asyncio.gather(*left, return_exceptions=True)
-        now = self._database.clock()
-        await self._settle(lambda s: inbox.release(s, self._owner, now))
+        if self._writing is not None:
+            await self._writing
+        await self._settle(self._leave)
         self._thread.shutdown(wait=False)
 
-
-def _drop(events: Collection[EventKey], session: Session) -> None:
-    inbox.drop(session, events)
+    def _leave(self, session: Session) -> None:
+        inbox.drop(session, self._refused, self._owner)
+        inbox.release(session, self._owner, self._database.clock())

@@ -113,7 +113,7 @@ class Line:
     def _answer(self, session: Session, raw: RawCommand, count: int) -> UUID | Complaint | None:
         """What can be said before a byte of a reference is read. None: it is worth reading."""
         now = self.database.clock()
-        known = jobs.known(session, raw.event, raw.press, now)
+        known = jobs.known(session, raw.event, raw.press, raw.heard_at or now)
         return known or accept.standing_allows(session, self.settings, raw, count, now)
 
     @retry(
@@ -130,15 +130,16 @@ class Line:
         checked: accept.Checked,
     ) -> UUID | Complaint:
         """Tried again, since a commit whose answer was lost has been made all the same: then the
-        event is known, and its placeholder must stay."""
+        event is known, and its placeholder must stay. Of a second press the placeholder is still to
+        go, so that its row stays."""
         now = self.database.clock()
         with self.database.write() as session:
             self.database.lock(session, str(raw.requester))
-            known = jobs.known(session, raw.event, raw.press, now)
+            known = jobs.known(session, raw.event, raw.press, raw.heard_at or now)
             taken = known or accept.accept(
                 session, self.settings, request, raw, address, checked, now
             )
-            if isinstance(taken, UUID):
+            if known is None and isinstance(taken, UUID):
                 inbox.taken(session, raw.event)
             return taken
 

@@ -34,6 +34,9 @@ class Acts:
         self._client, self._acts = client, acts
 
     async def act(self, raw: RawCommand) -> bool:
+        heard_here = bool(raw.reply.get("acknowledged"))
+        if not heard_here and not await Reply(self._client, raw).acknowledge():
+            return False
         return await self._acts[raw.act](self._client, raw)
 
     async def apologise(self, raw: RawCommand) -> None:
@@ -61,6 +64,7 @@ async def _ask(client: Easel, raw: RawCommand, submit: Submit) -> bool:
     delivery = await client.line.read(lambda s: deliveries.get(s, taken))
     if delivery is not None and delivery.address.get("message_id") != address["message_id"]:
         await reply.delete()  # A second press of a button: its job has a message already.
+        return False
     return True
 
 

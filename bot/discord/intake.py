@@ -14,7 +14,7 @@ from tenacity import retry, retry_if_exception_type, stop_after_attempt
 from bot.core import values
 from bot.core.inbox import UNANSWERED, Unanswered
 from bot.core.written import Written, read
-from bot.discord.reply import TOKEN_LIFE, sorry
+from bot.discord.reply import ALREADY_ACKNOWLEDGED, TOKEN_LIFE, UNKNOWN_INTERACTION, sorry
 from bot.discord.words import words
 from bot.i18n import mark, pick_locale, say
 from bot.references import Reader
@@ -36,8 +36,6 @@ if TYPE_CHECKING:
 Interaction: TypeAlias = "discord.Interaction[Easel]"
 
 logger = structlog.get_logger()
-
-UNKNOWN_INTERACTION, ALREADY_ACKNOWLEDGED = 10062, 40060
 
 PERMISSIONS = {
     "view_channel": mark("View Channel"),
@@ -202,9 +200,8 @@ async def hear(interaction: Interaction, raw: RawCommand) -> None:
             return
         # Our first try got through and its answer was lost.
         message_id = None
-    if message_id:
-        raw = replace(raw, reply={**raw.reply, "message_id": str(message_id)})
-    await inbox.act(raw)
+    placeholder = {"message_id": str(message_id)} if message_id else {}
+    await inbox.act(replace(raw, reply={**raw.reply, **placeholder, "acknowledged": "1"}))
 
 
 @retry(retry=retry_if_exception_type(aiohttp.ClientError), stop=stop_after_attempt(3), reraise=True)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import discord
 import structlog
+from discord.http import Route
 
 from bot.discord.words import words
 from bot.i18n import say
@@ -36,6 +37,9 @@ class _Original:
 
 ORIGINAL: Any = _Original()
 UNKNOWN_MESSAGE, UNKNOWN_WEBHOOK, INVALID_TOKEN = 10008, 10015, 50027
+UNKNOWN_INTERACTION, ALREADY_ACKNOWLEDGED = 10062, 40060
+DEFERRED_MESSAGE, DEFERRED_UPDATE = 5, 6
+PRIVATE = {"flags": 64}
 
 
 def webhook(client: Easel, application_id: str, token: str) -> discord.Webhook:
@@ -59,6 +63,29 @@ class Reply:
     @property
     def alive(self) -> bool:
         return self._client.line.database.clock() < self._expires_at
+
+    async def acknowledge(self) -> bool:
+        """For who did not hear the command, but took it up: False if nobody told Discord within
+        its three seconds that we have it, so that it has told the person that nothing will come."""
+        if not self.alive:
+            return True  # Discord would not say any more.
+        path = "/interactions/{interaction_id}/{interaction_token}/callback"
+        route = Route(
+            "POST",
+            path,
+            interaction_id=self._raw.event.id,
+            interaction_token=self._raw.reply["token"],
+        )
+        kind = DEFERRED_MESSAGE if self._raw.reply["thinking"] else DEFERRED_UPDATE
+        answer = {"type": kind, "data": PRIVATE if self._private else {}}
+        try:
+            await self._client.http.request(route, json=answer)
+        except discord.HTTPException as error:
+            if error.code not in (UNKNOWN_INTERACTION, ALREADY_ACKNOWLEDGED):
+                raise
+            logger.info("discord.acknowledge", code=error.code)
+            return error.code == ALREADY_ACKNOWLEDGED
+        return True
 
     async def address(self) -> Address | None:
         """Of the placeholder. None if it is gone, or was never there: nobody waits for it."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 
 
@@ -147,6 +148,8 @@ class RawCommand:
     """The picture whose button was pressed (again, vary, enlarge)."""
     press: str = ""
     """Names a button press, so that a second press within 2 s is the same request."""
+    heard_at: datetime | None = None
+    """Of what another process has heard; None is just now."""
 
 
 @dataclass(frozen=True, kw_only=True)

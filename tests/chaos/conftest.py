@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 
 from tests.chaos.harness import SEED
+from tests.chaos.nursery import Nursery
 from tests.chaos.workshop import Workshop
 from tests.fakes.discord_client import FakeDiscord
+from tests.fakes.slack_client import FakeSlack
 from tests.servers import EMBEDDED, server_settings
 
 
@@ -25,3 +27,17 @@ def discord() -> Iterator[FakeDiscord]:
     with FakeDiscord(seed=SEED) as discord:
         yield discord
         assert discord.status()["violations"] == []
+
+
+@pytest.fixture
+def slack() -> Iterator[FakeSlack]:
+    """Its end sees to it that the bot sent nothing that the real Slack would refuse."""
+    with FakeSlack(seed=SEED) as slack:
+        yield slack
+        assert slack.status()["violations"] == []
+
+
+@pytest.fixture(scope="session")
+def nursery() -> Iterator[Nursery]:
+    with Nursery() as nursery:
+        yield nursery

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import random
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 from uuid import UUID
 
@@ -23,6 +22,7 @@ from bot.showing import PictureReader, Shown
 from storage.database import BUSY_TIMEOUT_MS
 from storage.domain import Card, Delivery, JobState, RawCommand
 from storage.tables import JobRow
+from tests.chaos.harness import locked
 from tests.chaos.proxy import Proxy
 from tests.chaos.workshop import OUTAGE_SECONDS, Workshop, times, until
 from tests.fakes.house import Wall
@@ -187,40 +187,18 @@ async def test_a_commit_that_is_cut_off_is_asked_again(servers: Servers) -> None
 
 
 async def test_sqlite_is_locked_by_another_process(tmp_path: Path) -> None:
-    shop = Workshop(tmp_path)
+    shop, path = Workshop(tmp_path), tmp_path / "easel.db"
     shop.wall = SlowWall()
     async with shop.serving(), shop.supervised() as workers:
         await shop.shown(await shop.submit("a cat"))
         for turn, station in enumerate(STATIONS):
-            job = await through(shop, station, lambda: locked(shop), LOCK_SECONDS, turn)
+            job = await through(shop, station, partial(locked, path), LOCK_SECONDS, turn)
             await shop.shown(job)
             check(shop, job)
-        with locked(shop):
+        with locked(path):
             asking = asyncio.create_task(shop.submit("a cat"))
             await asyncio.sleep(1)
         await shop.shown(await asking)  # It has waited, and was taken without an error.
         assert [worker.exitcode for worker in workers] == [None]
         assert jobs(shop) == len(STATIONS) + 2
     shop.close()
-
-
-LOCKER = """
-import sqlite3, sys
-database = sqlite3.connect(sys.argv[1], timeout=60, isolation_level=None)
-database.execute("BEGIN EXCLUSIVE")
-print("locked", flush=True)
-sys.stdin.read()
-database.execute("ROLLBACK")
-"""
-
-
-@contextmanager
-def locked(shop: Workshop) -> Iterator[None]:
-    """Another program writes to the database all the time."""
-    path = str(shop.settings.data_folder / "easel.db")
-    with subprocess.Popen(
-        [sys.executable, "-c", LOCKER, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    ) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == b"locked\n"
-        yield

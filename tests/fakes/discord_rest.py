@@ -350,6 +350,8 @@ class Rest:
         return 204, None
 
     async def download(self, request: web.Request) -> web.Response:
+        fault = self._fault("GET", request.path) or NO_FAULT
+        await asyncio.sleep(fault.seconds)
         file = self.state.uploads.get(int(request.match_info["id"]))
         if file is None:
             return web.Response(status=404)

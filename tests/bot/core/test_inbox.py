@@ -5,18 +5,20 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 import pytest
 from cryptography.fernet import Fernet
 from sqlalchemy import select, text
 from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session
 
 from bot.core import inbox as inbox_module
 from bot.core.inbox import MOST_TRIES, Inbox, Unanswered
 from storage import inbox as rows
+from storage import migrate
 from storage.blobs import NotStored
 from storage.database import Database
 from storage.domain import Platform, RawCommand
@@ -197,8 +199,6 @@ async def test_a_database_that_says_nothing_is_told_within_half_a_second(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And what it takes all the same afterwards is dropped: the person was told otherwise."""
-    from storage import migrate
-
     monkeypatch.setattr(inbox_module, "ANSWER_SECONDS", 0.5)
     database = Database(f"sqlite:///{tmp_path / 'test.db'}")
     migrate.upgrade(database)
@@ -223,6 +223,74 @@ async def test_a_database_that_says_nothing_is_told_within_half_a_second(
         assert await inbox.hear(command("2")), "the next one is taken"
     assert untaken(database) == ["2"]
     database.close()
+
+
+class LosesAnswers(Database):
+    """Commits, and does not get to know it, as often as it is told to."""
+
+    lost = 0
+
+    @contextmanager
+    def write(self) -> Iterator[Session]:
+        with super().write() as session:
+            yield session
+        if self.lost:
+            self.lost -= 1
+            raise OperationalError("", {}, Exception())
+
+
+@pytest.fixture
+def forgetful(tmp_path: Path, clock: FakeClock) -> Iterator[LosesAnswers]:
+    database = LosesAnswers(f"sqlite:///{tmp_path / 'test.db'}", clock)
+    migrate.upgrade(database)
+    yield database
+    database.close()
+
+
+async def test_nothing_comes_of_what_was_refused_over_a_lost_answer(
+    forgetful: LosesAnswers, clock: FakeClock
+) -> None:
+    adapter = Adapter()
+    async with process(forgetful, adapter) as inbox:
+        forgetful.lost = 1
+        with pytest.raises(Unanswered):
+            await inbox.hear(command())
+        assert untaken(forgetful) == ["1"], "it is there all the same"
+        clock.advance(seconds=LEASE_SECONDS + 1)
+        await inbox.step()
+        await inbox.drain()
+        assert await inbox.hear(command("2"))
+        assert untaken(forgetful) == ["2"]
+    assert adapter.done == []
+
+
+async def test_what_was_refused_and_comes_again_is_taken(forgetful: LosesAnswers) -> None:
+    """As Slack's events do."""
+    async with process(forgetful, Adapter()) as inbox:
+        forgetful.lost = 1
+        with pytest.raises(Unanswered):
+            await inbox.hear(command())
+        assert await inbox.hear(command())
+        assert untaken(forgetful) == ["1"]
+
+
+async def test_a_stop_leaves_nothing_that_was_refused(forgetful: LosesAnswers) -> None:
+    async with process(forgetful, Adapter()) as inbox:
+        forgetful.lost = 1
+        with pytest.raises(Unanswered):
+            await inbox.hear(command())
+    assert untaken(forgetful) == []
+
+
+async def test_what_another_process_has_in_hand_is_not_dropped(forgetful: LosesAnswers) -> None:
+    """Two clients hear the same event, and one of them cannot know what became of its row."""
+    async with process(forgetful, Adapter()) as one, process(forgetful, Adapter()) as other:
+        assert await one.hear(command())
+        forgetful.lost = 1
+        with pytest.raises(Unanswered):
+            await other.hear(command())
+        assert await other.hear(command("2"))
+        assert untaken(forgetful) == ["1", "2"]
 
 
 async def test_with_another_key_it_waits_for_the_right_one(
