@@ -1,6 +1,7 @@
 """Forgetting a person leaves counters, for a while what a moderator has still to look at, and
 nothing else that was theirs."""
 
+import gc
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
