@@ -91,8 +91,7 @@ class Job:
         self.state, self.lease_until = state, None
 
     def lose(self, now: datetime) -> None:
-        """Taken from its worker: it had the job from the claim on, until the lease ran out at
-        most."""
+        """Its worker is gone: it had the job from the claim until the lease ran out, or now."""
         assert self.lease_until is not None
         assert self.claimed is not None
         self.device_seconds += (min(self.lease_until, now) - self.claimed).total_seconds()
@@ -186,8 +185,7 @@ class Model:
         return (unlucky, 1, *numbers, born)
 
     def used_today(self, user: str, now: datetime) -> int:
-        """Of who has been forgotten the day counts still."""
-        mine = [job for job in self.jobs if job.user == user]
+        mine = [job for job in self.jobs if job.user == user and not job.forgotten]
         drawn = sum(job.billed[2] for job in mine if job.billed and job.billed[0] == now.date())
         return drawn + sum(job.count for job in mine if not job.finished)
 

@@ -261,11 +261,13 @@ class Machine(RuleBasedStateMachine):
         for job, message in zip(self.model.jobs, self.model.messages, strict=True):
             if job.user == user and not job.forgotten:
                 job.cancel = job.cancel or not job.finished
-                if job.state == "running":
+                if job.state == "running":  # What was drawn counts for this person's day.
+                    share = job.share()
                     job.lose(now)
-                    job.bill(now, job.share(), job.device_seconds)
+                    job.end("cancelled")
+                    job.bill(now, share, job.device_seconds)
                     message.want()
-                if not job.finished:
+                elif not job.finished:
                     job.end("cancelled")
                 job.forgotten, job.pictures = True, {}
                 job.on_hold, job.asked, job.reported, job.taken_down = False, False, "", False
