@@ -20,7 +20,9 @@ from tests.fakes.discord_client import FakeDiscord
 from tests.fakes.house import PATIENCE_SECONDS
 
 WARMING = 5
-ALONE = 100
+ALONE = 60
+PAUSE_SECONDS = 0.3
+"""Until a command that is alone is over with: accepted, rung for, and shown to wait."""
 AT_ONCE = 50
 WAVES = 6
 BEYOND, P99_SECONDS = 0.008, 0.250
@@ -95,6 +97,7 @@ def measure(folder: Path, database_url: str) -> dict[str, tuple[list[float], lis
             for name, discord in (("bare", theirs), ("easel", ours)):
                 [took] = answered(discord, [ask(discord, people[number % AT_ONCE])])
                 found[name][0].extend([took] if number >= WARMING else [])
+            time.sleep(PAUSE_SECONDS)
         with ThreadPoolExecutor(AT_ONCE) as crowd:
             for _ in range(WAVES):
                 for name, discord in (("bare", theirs), ("easel", ours)):
