@@ -106,7 +106,6 @@ def put(
 ) -> Collection[str]:
     """Write down commands with their packed bodies, in hand of `owner`. The keys of those that were
     not known yet."""
-    dialect = sqlite if is_sqlite(session) else postgresql
     rows = [
         {
             "event_key": str(raw.event),
@@ -122,8 +121,14 @@ def put(
         }
         for raw, body in heard
     ]
-    put = dialect.insert(table(InboxRow)).values(rows).on_conflict_do_nothing()
-    return set(session.scalars(put.returning(InboxRow.event_key)))
+    return set(session.scalars(_PUT_SQLITE if is_sqlite(session) else _PUT_POSTGRES, rows))
+
+
+_PUT_SQLITE, _PUT_POSTGRES = (
+    # Given its rows apart, it is compiled once.
+    dialect.insert(table(InboxRow)).on_conflict_do_nothing().returning(InboxRow.event_key)
+    for dialect in (sqlite, postgresql)
+)
 
 
 def taken(session: Session, event: EventKey) -> None:

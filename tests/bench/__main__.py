@@ -8,7 +8,6 @@ several times; `--rows` makes the log smaller than the million that is promised.
 import asyncio
 import json
 import os
-import statistics
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -20,11 +19,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from storage import migrate
-from storage.database import connect
 from tests.bench import acknowledge, handoff, line, million, path, slack
-from tests.bench.figures import Figure, p99
-from tests.fakes.slack_client import FakeSlack
+from tests.bench.figures import Figure
 
 SERVERS = {
     name: os.environ[variable]
@@ -41,27 +37,13 @@ def collected(figures: AsyncIterator[Figure]) -> list[Figure]:
     return asyncio.run(collect())
 
 
-def slack_figures(folder: Path) -> Iterator[Figure]:
-    database = connect(slack.bench_settings().model_copy(update={"data_folder": folder}))
-    migrate.upgrade(database)
-    database.close()
-    with FakeSlack() as fake:
-        found = asyncio.run(slack.measure(fake, folder))
-    ours, bare = found["easel"], found["bare"]
-    what, note = f"Slack: {slack.AT_ONCE} commands at once", "baseline: Bolt that only acknowledges"
-    yield Figure(f"{what}, median", statistics.median(ours), statistics.median(bare), None, note)
-    yield Figure(f"{what}, p99", p99(ours), p99(bare), slack.P99_SECONDS, note)
-    ratio = p99(ours) / p99(bare)
-    yield Figure(f"{what}, p99 ÷ bare Bolt's", ratio, 1.0, slack.RATIO, unit="×")
-
-
 PARTS: dict[str, Part] = {
     "line": lambda folder, _: line.figures(folder),
     "path": lambda folder, _: iter(collected(path.path_figures(folder, SERVERS))),
     "gaps": lambda folder, _: iter(collected(path.gap_figures(folder, SERVERS))),
     "fairness": lambda folder, _: iter(collected(path.fairness_figures(folder, SERVERS))),
-    "acknowledge": lambda folder, _: acknowledge.figures(folder),
-    "slack": lambda folder, _: slack_figures(folder),
+    "acknowledge": lambda folder, _: acknowledge.figures(folder, SERVERS.get("postgres", "")),
+    "slack": lambda folder, _: slack.figures(folder, SERVERS.get("postgres", "")),
     "handoff": lambda folder, _: handoff.figures(folder, SERVERS["redis"]),
     "sqlite": lambda folder, rows: million.on_sqlite(rows, folder),
     "postgres": lambda _, rows: million.on_postgres(rows, SERVERS["postgres"]),

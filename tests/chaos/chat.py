@@ -75,6 +75,12 @@ class Chat:
 
         until(lambda: not missing(), "every accepted request shows its picture", seconds)
 
+    def thinking(self) -> list[str]:
+        """Who was told that we have it, and no more yet."""
+        self.site.check_processes()
+        found = self.messages().items()
+        return [asked for asked, shown in found if any(m["thinking"] for m in shown)]
+
     def check(self) -> None:
         """Every accepted request shows in exactly one message, which says its prompt and holds
         its pictures; nothing else in the channel holds any."""
@@ -82,7 +88,7 @@ class Chat:
         for asked, prompt in self.asked.items():
             shown = messages.get(asked, [])
             if asked not in entries:
-                assert all(m["thinking"] for m in shown), ("never accepted", shown)
+                assert all(m["ephemeral"] for m in shown), ("never accepted", shown)
                 continue
             assert len(shown) == 1, (prompt, shown)
             assert shown[0]["title"] == prompt

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
+from storage import deliveries
 from storage.tables import InboxRow, ReviewRow
 from tests.chaos.harness import Process, locked, until
 from tests.chaos.nursery import HeldSite
@@ -169,7 +170,10 @@ class Crowd(ABC):
                 found, refused = there(asked), self.refused(asked)
                 return (found, refused) if found or refused else None
 
-            settled_as = until(settled, f"what {kind} leads to")
+            try:
+                settled_as = until(settled, f"what {kind} leads to")
+            except TimeoutError as error:
+                raise AssertionError(self.story(asked)) from error
             if settled_as is not None and settled_as[0]:
                 return settled_as[0]
 
@@ -216,7 +220,16 @@ class Crowd(ABC):
         try:
             until(lambda: not self._unanswered(), "all that was acknowledged is answered")
         except TimeoutError as error:
-            raise AssertionError(self._unanswered()) from error
+            raise AssertionError([self.story(a) for a in self._unanswered()]) from error
+
+    def story(self, asked: Asked) -> str:
+        """What became of it, for who has to find out why."""
+        entry = self.site.entries().get(asked.event)
+        with self.site.line.database.read() as session:
+            told = entry and deliveries.get(session, entry.job_id)
+            ends = select(InboxRow).where(InboxRow.event_key.endswith(asked.event))
+            rows = [(r.event_key, bool(r.body), r.tries) for r in session.scalars(ends)]
+        return f"{asked}\n{entry}\n{told}\n{rows}"
 
     def _untaken(self) -> list[str]:
         self.site.check_processes()
