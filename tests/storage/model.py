@@ -185,7 +185,8 @@ class Model:
         return (unlucky, 1, *numbers, born)
 
     def used_today(self, user: str, now: datetime) -> int:
-        mine = [job for job in self.jobs if job.user == user and not job.forgotten]
+        """Also what was drawn for who was forgotten since: their day does not begin anew."""
+        mine = [job for job in self.jobs if job.user == user]
         drawn = sum(job.billed[2] for job in mine if job.billed and job.billed[0] == now.date())
         return drawn + sum(job.count for job in mine if not job.finished)
 

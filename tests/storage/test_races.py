@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from storage import forget, jobs, leases, log, migrate
+from storage import forget, forgotten, jobs, leases, log, migrate
 from storage.database import Database
 from storage.domain import GenerationJob, JobState
 from tests.fakes.nouns import FakeClock, account, made, recorded
@@ -102,4 +102,4 @@ def test_who_is_forgotten_while_a_result_comes_is_forgotten(database: Database) 
     assert hashes == [made(job).pictures[0].sha256]
     with database.read() as session:
         names = session.scalars(text("select user_id from usage")).all()
-    assert list(names) == [""]
+    assert list(names) == [forgotten.pseudonym(account("alice"))], "until midnight"
