@@ -230,6 +230,7 @@ def _end(session: Session, jobs: Sequence[UUID], pseudonym: str, now: datetime) 
     would ask again."""
     running = select(JobRow).where(JobRow.id.in_(jobs), is_open(), JobRow.state == JobState.RUNNING)
     for job in session.scalars(running).all():
+        job.cancel_requested = True
         leases.end(session, job, JobState.CANCELLED, now)
     cancelled = {"state": JobState.CANCELLED, "finished_at": now, "cancel_requested": True}
     _write(session, JobRow, and_(JobRow.id.in_(jobs), is_open()), **cancelled)

@@ -63,7 +63,7 @@ async def _ask(heard: Heard, submit: Submit, *, private: bool) -> bool:
         return False
     if private and not heard.in_dm:
         await heard.tell(say(heard.locale, "The picture will come to you by direct message."))
-    return False  # The row of a new request is empty; that of a second press is not.
+    return not heard.raw.press  # A second press makes no request that would empty its row.
 
 
 def _is_private(heard: Heard) -> bool:

@@ -90,11 +90,11 @@ class Job:
     def end(self, state: str) -> None:
         self.state, self.lease_until = state, None
 
-    def lose(self) -> None:
-        """Its worker is gone: it had the job from the claim until the lease ran out."""
+    def lose(self, now: datetime) -> None:
+        """Its worker is gone: it had the job from the claim until the lease ran out, or now."""
         assert self.lease_until is not None
         assert self.claimed is not None
-        self.device_seconds += (self.lease_until - self.claimed).total_seconds()
+        self.device_seconds += (min(self.lease_until, now) - self.claimed).total_seconds()
 
     def share(self) -> int:
         """How many of its pictures the steps done amount to."""
@@ -196,12 +196,12 @@ class Model:
             expired = self.expired(job, now)
             long_ago = job.rung < now - RING_AFTER
             if expired and job.cancel:
-                job.lose()
+                job.lose(now)
                 job.end("cancelled")
                 job.bill(now, job.share(), job.device_seconds)
                 message.want()
             elif expired and self.worn_out(job):
-                job.lose()
+                job.lose(now)
                 job.end("failed")
                 job.bill(now, 0, job.device_seconds)
                 message.want()

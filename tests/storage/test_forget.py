@@ -1,6 +1,7 @@
 """Forgetting a person leaves counters, for a while what a moderator has still to look at, and
 nothing else that was theirs."""
 
+import gc
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -352,12 +353,16 @@ def test_the_lock_is_not_held_for_long(
     def timed() -> Iterator[Session]:
         with write() as session:
             session.connection()
-            start = time.process_time()
+            start = time.thread_time()
             yield session
-        held.append(time.process_time() - start)
+        held.append(time.thread_time() - start)
 
     monkeypatch.setattr(database, "write", timed)
-    forget.forget(database, blobs, account("alice"), keep=KEEP, pause=lambda _: None)
+    gc.freeze()  # What other tests have left is not gone through while the lock is held.
+    try:
+        forget.forget(database, blobs, account("alice"), keep=KEEP, pause=lambda _: None)
+    finally:
+        gc.unfreeze()
     assert len(held) > 20
     assert max(held) < 0.2
     database.close()

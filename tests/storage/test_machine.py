@@ -261,7 +261,13 @@ class Machine(RuleBasedStateMachine):
         for job, message in zip(self.model.jobs, self.model.messages, strict=True):
             if job.user == user and not job.forgotten:
                 job.cancel = job.cancel or not job.finished
-                if not job.finished:
+                if job.state == "running":  # What was drawn counts for this person's day.
+                    share = job.share()
+                    job.lose(now)
+                    job.end("cancelled")
+                    job.bill(now, share, job.device_seconds)
+                    message.want()
+                elif not job.finished:
                     job.end("cancelled")
                 job.forgotten, job.pictures = True, {}
                 job.on_hold, job.asked, job.reported, job.taken_down = False, False, "", False
@@ -306,7 +312,7 @@ class Machine(RuleBasedStateMachine):
         assert got.id == self.ids[job.number], "the fairest"
         assert (got.request.prompt, got.request.count) == (f"{job.user} {job.number}", job.count)
         if job.state == "running":
-            job.lose()
+            job.lose(now)
         job.state, job.attempt, job.reached = "running", job.attempt + 1, (0, 0)
         job.lease_until, job.claimed, job.report = now + LEASE, now, ("loading", 0)
         self.model.messages[job.number].want()

@@ -87,6 +87,7 @@ async def _lease(world: World) -> Any:
             lease=timedelta(seconds=30),
             pace=timedelta(0),
             now=now,
+            application=world.show.application,
         )
     )
     return leased
@@ -113,6 +114,7 @@ async def test_a_post_whose_answer_is_lost_is_not_repeated(world: World, thread:
     if thread:
         said = await world.do(world.slack.say, "<@U0EASEL> a red apple")
         await world.do(world.slack.heard, said["delivery"])
+        await world.settle()
         seen = await _shown_in(world, said["ts"])
         assert len(seen) == 2
     else:

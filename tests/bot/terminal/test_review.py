@@ -3,6 +3,7 @@
 import getpass
 import json
 import re
+from datetime import timedelta
 from pathlib import Path
 from uuid import UUID
 
@@ -152,7 +153,7 @@ def test_taken_down_by_its_own_person_before(
 
 @pytest.mark.parametrize("decision", ["allow", "refuse", "remove"])
 def test_of_who_is_forgotten(database: Database, blobs: Blobs, held: UUID, decision: str) -> None:
-    forget.forget(database, blobs, account())
+    forget.forget(database, blobs, account(), keep=timedelta())
     told = not_done(decision, str(held))
     assert "forgotten" in told or "Nothing of this is held" in told
 
