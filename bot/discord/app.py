@@ -82,6 +82,8 @@ class Easel(discord.Client):
             fernet=settings.fernet(),
             lease_seconds=settings.lease_seconds,
         )
+        self.crowd: set[int] = set()
+        """Interactions that are not acknowledged yet."""
         self.brought = modals.Brought()
         self.tree = Tree(
             self,

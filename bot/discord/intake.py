@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeAlias
@@ -36,6 +37,9 @@ if TYPE_CHECKING:
 Interaction: TypeAlias = "discord.Interaction[Easel]"
 
 logger = structlog.get_logger()
+
+MOST_TURNS, TURN_SECONDS = 12, 0.02
+"""A quarter of a second in all."""
 
 PERMISSIONS = {
     "view_channel": mark("View Channel"),
@@ -182,13 +186,30 @@ async def ask(interaction: Interaction, raw: RawCommand) -> None:
 async def hear(interaction: Interaction, raw: RawCommand) -> None:
     """Write the command down, acknowledge it, and act on it. What the database does not take within
     half a second is not acknowledged, and the person is told so."""
+    crowd = interaction.client.crowd
+    crowd.add(interaction.id)
+    try:
+        heard = await _heard(interaction, raw)
+    finally:
+        crowd.discard(interaction.id)
+    if heard is None:
+        return
+    for _ in range(MOST_TURNS):  # Who still waits to be acknowledged goes first.
+        if not crowd:
+            break
+        await asyncio.sleep(TURN_SECONDS)
+    await interaction.client.inbox.act(heard)
+
+
+async def _heard(interaction: Interaction, raw: RawCommand) -> RawCommand | None:
+    """What is to be acted on: written down, and acknowledged."""
     inbox = interaction.client.inbox
     try:
         if not await inbox.hear(raw):
-            return  # The same event came before, and somebody is at it.
+            return None  # The same event came before, and somebody is at it.
     except Unanswered:
         await quietly(tell(interaction, say(locale_of(interaction), UNANSWERED)))
-        return
+        return None
     try:
         message_id = await _defer(interaction, raw)
     except discord.HTTPException as error:
@@ -197,11 +218,11 @@ async def hear(interaction: Interaction, raw: RawCommand) -> None:
         logger.info("discord.acknowledge", code=error.code)
         if error.code == UNKNOWN_INTERACTION:
             await inbox.drop(raw)  # Discord has given up on it, so nobody is waiting.
-            return
+            return None
         # Our first try got through and its answer was lost.
         message_id = None
     placeholder = {"message_id": str(message_id)} if message_id else {}
-    await inbox.act(replace(raw, reply={**raw.reply, **placeholder, "acknowledged": "1"}))
+    return replace(raw, reply={**raw.reply, **placeholder, "acknowledged": "1"})
 
 
 @retry(retry=retry_if_exception_type(aiohttp.ClientError), stop=stop_after_attempt(3), reraise=True)

@@ -23,6 +23,8 @@ WARMING = 5
 ALONE = 60
 PAUSE_SECONDS = 0.3
 """Until a command that is alone is over with: accepted, rung for, and shown to wait."""
+BETWEEN_WAVES_SECONDS = 4.0
+"""The same for a crowd."""
 AT_ONCE = 50
 WAVES = 6
 BEYOND, P99_SECONDS = 0.008, 0.250
@@ -103,6 +105,7 @@ def measure(folder: Path, database_url: str) -> dict[str, tuple[list[float], lis
                 for name, discord in (("bare", theirs), ("easel", ours)):
                     asked = list(crowd.map(partial(ask, discord), people))
                     found[name][1].extend(answered(discord, asked))
+                time.sleep(BETWEEN_WAVES_SECONDS)
     return found
 
 
