@@ -39,7 +39,8 @@ _SOURCES: Mapping[str, type[Source]] = {"attached": Attached, "linked": Linked, 
 
 
 class Sealed(Exception):
-    """It was encrypted with a key that is not the one of the settings."""
+    """It was encrypted with a key that is not the one of the settings, or written by a release that
+    writes otherwise."""
 
 
 class Envelope:
@@ -64,18 +65,10 @@ class Envelope:
                 body = ""
             if not body:
                 raise Sealed
-        values = json.loads(body)
-        event, requester, place = (values.pop(n) for n in ("event", "requester", "place"))
-        for noun in (event, requester, place):
-            noun["platform"] = Platform(noun["platform"])
-        for name in ("reference", "mask"):
-            values[name] = _to_source(values[name])
-        return RawCommand(
-            event=EventKey(**event),
-            requester=Requester(**requester),
-            place=Place(**place),
-            **values,
-        )
+        try:
+            return _raw(json.loads(body))
+        except (ValueError, TypeError, KeyError, AttributeError):
+            raise Sealed from None  # Written by another release.
 
     def opens(self, body: str) -> bool:
         try:
@@ -83,6 +76,17 @@ class Envelope:
         except Sealed:
             return False
         return True
+
+
+def _raw(values: dict[str, Any]) -> RawCommand:
+    event, requester, place = (values.pop(n) for n in ("event", "requester", "place"))
+    for noun in (event, requester, place):
+        noun["platform"] = Platform(noun["platform"])
+    for name in ("reference", "mask"):
+        values[name] = _to_source(values[name])
+    return RawCommand(
+        event=EventKey(**event), requester=Requester(**requester), place=Place(**place), **values
+    )
 
 
 def _from_source(source: Source | None) -> dict[str, Any] | None:
@@ -221,9 +225,16 @@ def left(session: Session, since: datetime) -> list[Untaken]:
     return [Untaken(**row._asdict()) for row in session.execute(query.order_by(columns[2]))]
 
 
-def renew(session: Session, owner: str, until: datetime) -> None:
-    """The owner is alive and still at all that it has in hand."""
-    session.execute(_in_hand_of(owner).values(lease_until=until))
+def renew(session: Session, owner: str, events: Collection[str], until: datetime) -> None:
+    """The owner is alive and still at these."""
+    held = _in_hand_of(owner).where(InboxRow.event_key.in_(events))
+    session.execute(held.values(lease_until=until))
+
+
+def leave(session: Session, events: Collection[str], at: datetime) -> None:
+    """They cannot be read here: until then they are others', and nobody has tried."""
+    rows = update(InboxRow).where(InboxRow.event_key.in_(events))
+    session.execute(rows.values(leased_by="", lease_until=at, tries=InboxRow.tries - 1))
 
 
 def release(session: Session, owner: str, now: datetime) -> None:

@@ -39,6 +39,8 @@ MOST_TRIES = 12
 """What fails for a reason that passes is tried again after 1, 2, 4… seconds, a minute at most: for
 seven minutes in all. What a process died over counts too."""
 LONGEST_PAUSE_SECONDS = 60.0
+ACKNOWLEDGE_SECONDS = 60.0
+"""So long what was heard is ours before it is acted on; a library may repeat an acknowledgement."""
 
 PASSING = (OperationalError, NotStored, StoreError, aiohttp.ClientError, OSError, TimeoutError)
 
@@ -62,6 +64,9 @@ class Adapter(Protocol):
     async def apologise(self, raw: RawCommand) -> None:
         """Tell that something of ours broke; whoever waits should know."""
 
+    def passes(self, error: Exception) -> bool:
+        """Whether this error of the platform's is over soon."""
+
 
 class Inbox:
     """One for each process and platform. `run` belongs beside the client that hears."""
@@ -84,6 +89,8 @@ class Inbox:
         self._heard: list[tuple[RawCommand, str, asyncio.Future[bool]]] = []
         self._writing: asyncio.Task[None] | None = None
         self._busy: dict[str, asyncio.Task[None]] = {}
+        self._awaited: dict[str, float] = {}
+        """Heard, and not acted on yet: until when, on the loop's clock."""
         self._refused: set[EventKey] = set()
         """Who sent these was told that they are not written down. They may be all the same: too
         late, or by a commit whose answer was lost."""
@@ -103,10 +110,19 @@ class Inbox:
         self._heard.append((raw, self._envelope.pack(raw), written))
         self._begin_to_write()
         try:
-            return await asyncio.wait_for(written, ANSWER_SECONDS)
+            new = await asyncio.wait_for(written, ANSWER_SECONDS)
         except (TimeoutError, OperationalError) as error:
             logger.warning("inbox.unanswered", error=type(error).__name__)
             raise Unanswered from error
+        if new:
+            now = asyncio.get_running_loop().time()
+            self._awaited[str(raw.event)] = now + ACKNOWLEDGE_SECONDS
+        return new
+
+    def _in_hand(self) -> set[str]:
+        now = asyncio.get_running_loop().time()
+        self._awaited = {key: at for key, at in self._awaited.items() if at > now}
+        return {*self._busy, *self._awaited}
 
     def _begin_to_write(self) -> None:
         if self._writing is None:
@@ -161,18 +177,23 @@ class Inbox:
 
     async def drop(self, raw: RawCommand) -> None:
         """The platform will not let us acknowledge it: nobody waits for it."""
+        self._awaited.pop(str(raw.event), None)
         self._refused.add(raw.event)
         self._begin_to_write()
 
     async def act(self, raw: RawCommand) -> None:
-        """Do what was heard. A failure that passes leaves it in the inbox, to be tried again."""
-        await self._start(raw, tries=0)
+        """Do what was heard. A failure that passes leaves it in the inbox, to be tried again. After
+        `close` it is the next process's."""
+        key = str(raw.event)
+        self._awaited.pop(key, None)
+        if not self._closed:
+            await (self._busy.get(key) or self._start(raw, tries=0))
 
     def _start(self, raw: RawCommand, tries: int) -> asyncio.Task[None]:
         key = str(raw.event)
         task = asyncio.create_task(self._act(raw, tries))
         self._busy[key] = task
-        task.add_done_callback(lambda _: self._busy.pop(key, None))
+        task.add_done_callback(lambda _: self._busy.pop(key))
         return task
 
     async def _act(self, raw: RawCommand, tries: int) -> None:
@@ -183,7 +204,8 @@ class Inbox:
             else:
                 await self._adapter.apologise(raw)
         except Exception as error:
-            passing = isinstance(error, PASSING) and tries < MOST_TRIES
+            passing = isinstance(error, PASSING) or self._adapter.passes(error)
+            passing = passing and tries < MOST_TRIES
             logger.error("inbox.failed", act=raw.act, again=passing, exc_info=not passing)
             if passing:
                 pause = timedelta(seconds=min(LONGEST_PAUSE_SECONDS, 2.0**tries))
@@ -207,9 +229,9 @@ class Inbox:
         loop = asyncio.get_running_loop()
         while True:
             try:
-                if self._busy and loop.time() >= renew_at:
+                if (held := self._in_hand()) and loop.time() >= renew_at:
                     renew_at = loop.time() + self._lease.total_seconds() / 4
-                    await self._in_thread(self._renew)
+                    await self._in_thread(partial(self._renew, held))
                 if self._refused:
                     self._begin_to_write()
                 await self.step()
@@ -217,25 +239,30 @@ class Inbox:
                 logger.warning("inbox.database", error=type(error).__name__)
             await asyncio.sleep(min(LOOK_SECONDS, self._lease.total_seconds() / 4))
 
-    def _renew(self, session: Session) -> None:
-        inbox.renew(session, self._owner, self._database.clock() + self._lease)
+    def _renew(self, held: Collection[str], session: Session) -> None:
+        inbox.renew(session, self._owner, held, self._database.clock() + self._lease)
 
     async def step(self) -> int:
         """One look at what nobody has in hand; how much that was."""
         if not self.application:
             return 0
         rows = await asyncio.to_thread(self._look)
-        refused = {str(event) for event in self._refused}
+        ours = self._in_hand() | {str(event) for event in self._refused}
+        sealed = []
         for row in rows:
-            if row.event_key in self._busy or row.event_key in refused:
+            if row.event_key in ours:
                 continue
             try:
                 raw = self._envelope.open(row.body)
             except Sealed:
                 # With the right key it can be read again, until it is a day old.
                 logger.error("inbox.sealed", received_at=row.received_at.isoformat())
+                sealed.append(row.event_key)
                 continue
             self._start(replace(raw, heard_at=row.received_at), row.tries)
+        if sealed:
+            at = self._database.clock() + self._lease
+            await self._settle(lambda s: inbox.leave(s, sealed, at))
         return len(rows)
 
     def _look(self) -> list[Untaken]:

@@ -161,8 +161,12 @@ Right = Callable[[LogEntry, Viewer], bool]
 
 def may_change(entry: LogEntry, viewer: Viewer) -> bool:
     """Cancel and delete: the requester, and whoever may manage messages there."""
-    own = entry.account == viewer.requester.account
-    return own or (viewer.requester.manages and _is_here(entry, viewer))
+    return may_have(entry, viewer) or (viewer.requester.manages and _is_here(entry, viewer))
+
+
+def may_have(entry: LogEntry, viewer: Viewer) -> bool:
+    """What was asked for, wherever they are: the requester alone."""
+    return entry.account == viewer.requester.account
 
 
 def may_read(entry: LogEntry, viewer: Viewer) -> bool:

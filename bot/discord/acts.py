@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+import discord
 from sqlalchemy.orm import Session
 
 from bot.core import steer
@@ -41,6 +42,9 @@ class Acts:
 
     async def apologise(self, raw: RawCommand) -> None:
         await Reply(self._client, raw).apologise()
+
+    def passes(self, error: Exception) -> bool:
+        return isinstance(error, (discord.DiscordServerError, discord.RateLimited))
 
 
 async def entry_for(client: Easel, raw: RawCommand, right: steer.Right) -> LogEntry | Complaint:

@@ -212,8 +212,11 @@ async def _heard(interaction: Interaction, raw: RawCommand) -> RawCommand | None
         return None
     try:
         message_id = await _defer(interaction, raw)
+    except (aiohttp.ClientError, OSError, discord.DiscordServerError):
+        return raw  # It may have got through; who acts on it acknowledges it again.
     except discord.HTTPException as error:
         if error.code not in (UNKNOWN_INTERACTION, ALREADY_ACKNOWLEDGED):
+            await inbox.drop(raw)  # The person is told that something went wrong.
             raise
         logger.info("discord.acknowledge", code=error.code)
         if error.code == UNKNOWN_INTERACTION:

@@ -76,7 +76,7 @@ async def _fetch(client: Easel, raw: RawCommand) -> bool:
     address = await reply.address()
     if address is None:
         return False
-    entry = await entry_for(client, raw, steer.may_change)
+    entry = await entry_for(client, raw, steer.may_have)
     if isinstance(entry, Complaint):
         await reply.withdraw(words(raw.requester.locale, entry))
         return False
@@ -129,7 +129,8 @@ async def _export(client: Easel, raw: RawCommand) -> bool:
     person, reply = raw.requester, Reply(client, raw)
     envelope = Envelope(client.line.settings.fernet())
     stored = await client.line.read(lambda s: export.person(s, person.account, envelope))
-    first, *more = _files(export.files(stored, raw.place.upload_limit_bytes))
+    limit = raw.place.upload_limit_bytes
+    first, *more = _files(await asyncio.to_thread(export.files, stored, limit))
     words = say(person.locale, "All that is stored about you. Pictures are named by their hash.")
     await reply.edit(content=words, attachments=[first])
     for file in more:

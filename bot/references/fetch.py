@@ -177,7 +177,7 @@ async def download(
     url: str, *, otherwise: Callable[[], Unavailable], headers: Mapping[str, str] | None = None
 ) -> bytes:
     """A file of the platform's own, at most 10 MiB; no redirect is followed. Raises what
-    `otherwise` makes when the answer is not 200, Unavailable for what is too large, and
+    `otherwise` makes when the answer is neither 200 nor a passing failure, Unavailable for what is too large, and
     aiohttp.ClientError or TimeoutError."""
     timeout = aiohttp.ClientTimeout(total=TIMEOUT_SECONDS)
     async with (
@@ -185,7 +185,7 @@ async def download(
         session.get(url, headers=headers, allow_redirects=False) as response,
     ):
         if response.status != 200:
-            raise otherwise()
+            raise otherwise() if response.status < 429 else unfetched()
         return await _body(response)
 
 

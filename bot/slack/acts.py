@@ -14,6 +14,7 @@ from bot.core import steer
 from bot.i18n import say
 from bot.slack import files, personal
 from bot.slack.intake import Address, Heard, apologise, hear
+from bot.slack.workspaces import passes
 from storage import deliveries, inbox, log
 from storage.domain import Complaint, Kept, RawCommand
 from storage.log import LogEntry
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 Act = Callable[[Heard], Awaitable[bool]]
 """True if the command's row has been emptied in the transaction that did it."""
+BY_RIGHT = frozenset({"rules", "cancel", "delete", "drop"})
+"""What those may do too who manage the workspace."""
 Submit = Callable[[Address], Awaitable[UUID | Complaint]]
 
 
@@ -33,20 +36,23 @@ class Acts:
         self._app, self._acts = app, acts
 
     async def act(self, raw: RawCommand) -> bool:
-        heard = await self._heard(raw)
+        heard = await self._heard(raw, sure=raw.act in BY_RIGHT)
         return heard is not None and await self._acts[raw.act](heard)
+
+    def passes(self, error: Exception) -> bool:
+        return passes(error)
 
     async def apologise(self, raw: RawCommand) -> None:
         if (heard := await self._heard(raw)) is not None:
             await apologise(heard)
 
-    async def _heard(self, raw: RawCommand) -> Heard | None:
+    async def _heard(self, raw: RawCommand, *, sure: bool = False) -> Heard | None:
         """None when the app is not installed there any more: nobody is left to answer."""
         place = raw.place
         client = await self._app.workspaces.client(
             place.enterprise_id, place.workspace_id, patient=True
         )
-        return await hear(self._app, client, raw) if client else None
+        return await hear(self._app, client, raw, sure=sure) if client else None
 
 
 async def _ask(heard: Heard, submit: Submit, *, private: bool) -> bool:
@@ -97,6 +103,9 @@ async def _edit(heard: Heard) -> bool:
 
     async def submit(address: Address) -> UUID | Complaint:
         entry = await heard.entry_for(steer.target(raw.about).job_id, steer.may_read)
+        if isinstance(raw.reference, Kept) and not isinstance(entry, Complaint):
+            known = await _readable(heard, raw.reference.sha256)
+            entry = known if isinstance(known, Complaint) else entry
         if isinstance(entry, Complaint):
             return entry
         return await line.submit(steer.edited(raw, entry), address, files.reader(heard.client))
@@ -130,7 +139,11 @@ async def _complain(heard: Heard) -> bool:
     return False
 
 
-async def _change(heard: Heard, to: Callable[[Session, UUID], Complaint | None]) -> bool:
+async def _change(
+    heard: Heard,
+    to: Callable[[Session, UUID], Complaint | None],
+    right: steer.Right = steer.may_change,
+) -> bool:
     """Do something to the request of a card; the card itself shows what came of it."""
     job_id = steer.target(heard.raw.about).job_id
 
@@ -140,7 +153,7 @@ async def _change(heard: Heard, to: Callable[[Session, UUID], Complaint | None])
             inbox.taken(session, heard.raw.event)
         return complaint
 
-    entry = await heard.entry_for(job_id, steer.may_change)
+    entry = await heard.entry_for(job_id, right)
     complaint = entry if isinstance(entry, Complaint) else await heard.line.write(write)
     if complaint is None:
         return True
@@ -174,7 +187,7 @@ async def _fetch(heard: Heard) -> bool:
     def move(session: Session, job_id: UUID) -> None:
         deliveries.move(session, job_id, address)
 
-    return await _change(heard, move)
+    return await _change(heard, move, steer.may_have)
 
 
 async def _report(heard: Heard) -> bool:

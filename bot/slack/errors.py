@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from slack_sdk.errors import SlackApiError
 
 from bot.showing import Doubtful, Gone, Operators, Refusal, RetryLater, Told
-from bot.slack.workspaces import error_code, http_status
+from bot.slack.workspaces import SOON, error_code, http_status
 
 MESSAGE_GONE = "message_not_found"
 FILE_GONE = ("file_not_found", "file_deleted")
@@ -26,19 +26,6 @@ settings, the operator's trouble."""
 OUTSIDE = ("channel_not_found", "not_in_channel")
 """Inviting the bot would help."""
 
-_SOON = (
-    "external_channel_migrating",
-    "fatal_error",
-    "file_update_failed",
-    "internal_error",
-    "rate_limited",
-    "ratelimited",
-    "request_timeout",
-    "service_unavailable",
-    "streaming_state_conflict",
-    "team_added_to_org",
-    "update_failed",
-)
 _OPERATORS = (
     *UNINSTALLED,
     "access_denied",
@@ -80,7 +67,7 @@ _TOLD = (
 _GONE = (MESSAGE_GONE, "cannot_dm_bot", "thread_not_found", "user_disabled", "user_not_found")
 
 SORTS: Mapping[str, type[Refusal]] = {
-    **dict.fromkeys(_SOON, RetryLater),
+    **dict.fromkeys(SOON, RetryLater),
     **dict.fromkeys(_OPERATORS, Operators),
     **dict.fromkeys(_TOLD, Told),
     **dict.fromkeys(_GONE, Gone),

@@ -15,7 +15,7 @@ from bot.references import Reader
 from bot.references.fetch import Unavailable, download
 from bot.showing import PictureReader, RetryLater
 from bot.slack.words import clip
-from bot.slack.workspaces import error_code
+from bot.slack.workspaces import error_code, passes
 from storage.domain import Attached, CardPicture, Complaint
 
 File = Mapping[str, Any]
@@ -63,7 +63,9 @@ def reader(client: AsyncWebClient) -> Reader:
 async def _info(client: AsyncWebClient, file_id: str) -> File:
     try:
         found: File = (await client.files_info(file=file_id))["file"]
-    except SlackApiError:
+    except SlackApiError as error:
+        if passes(error):
+            raise
         raise _unseen() from None
     if found.get("is_external") or found.get("mode") == "external":
         raise _outside()

@@ -251,11 +251,17 @@ class Heard:
 
 
 async def hear(
-    app: Easel, client: AsyncWebClient, raw: RawCommand, message: Json | None = None
+    app: Easel,
+    client: AsyncWebClient,
+    raw: RawCommand,
+    message: Json | None = None,
+    *,
+    sure: bool = False,
 ) -> Heard:
     """With what Slack says of the person. Those of other organisations may manage where they come
     from, but not here."""
-    person = await app.people.get(client, raw.place.workspace_id, raw.requester.user_id)
+    team, user = raw.place.workspace_id, raw.requester.user_id
+    person = await app.people.get(client, team, user, sure=sure)
     manages = person.manages and bool(raw.reply["at_home"])
     requester = replace(raw.requester, locale=person.locale, manages=manages)
     return Heard(app, client, replace(raw, requester=requester), message or {})

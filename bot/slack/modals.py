@@ -48,7 +48,12 @@ def register(app: Easel) -> None:
     async def draw(ack: AsyncAck, context: AsyncBoltContext, body: Mapping[str, Any]) -> None:
         await ack()
         raw = raw_command(context, "trigger", str(body["trigger_id"]))
-        await open_draw(await hear(app, client_of(context), raw))
+        heard = await hear(app, client_of(context), raw)
+        try:
+            await open_draw(heard)
+        except Exception:
+            await apologise(heard)
+            raise
 
     async def reference(ack: AsyncAck, context: AsyncBoltContext, body: Mapping[str, Any]) -> None:
         await ack()

@@ -92,7 +92,8 @@ async def send_all(heard: Heard) -> None:
     line, locale, user = heard.line, heard.locale, heard.user_id
     envelope = Envelope(line.settings.fernet())
     stored = await line.read(lambda s: export.person(s, heard.account, envelope))
-    files = export.files(stored, heard.raw.place.upload_limit_bytes)
+    limit = heard.raw.place.upload_limit_bytes
+    files = await asyncio.to_thread(export.files, stored, limit)
     opened = await heard.client.conversations_open(users=user)
     comment = say(locale, "All that is stored about you. Pictures are named by their hash.")
     for name, data in zip(export.names(len(files)), files, strict=True):

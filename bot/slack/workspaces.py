@@ -90,6 +90,30 @@ def error_code(error: SlackApiError) -> str:
     return str(data.get("error") or "") if isinstance(data, dict) else ""
 
 
+SOON = (
+    "external_channel_migrating",
+    "fatal_error",
+    "file_update_failed",
+    "internal_error",
+    "rate_limited",
+    "ratelimited",
+    "request_timeout",
+    "service_unavailable",
+    "streaming_state_conflict",
+    "team_added_to_org",
+    "update_failed",
+)
+"""Slack's words for what is over in a moment."""
+
+
+def passes(error: Exception) -> bool:
+    """Whether Slack would answer otherwise a little later."""
+    if not isinstance(error, SlackApiError):
+        return isinstance(error, (TimeoutError, aiohttp.ClientError, OSError))
+    status = http_status(error)
+    return status == 429 or status >= 500 or error_code(error) in SOON
+
+
 def http_status(error: SlackApiError) -> int:
     return int(getattr(error.response, "status_code", 0) or getattr(error.response, "status", 0))
 
@@ -276,15 +300,20 @@ class People:
         self._clock = clock
         self._known: dict[tuple[str, str], tuple[float, Person]] = {}
 
-    async def get(self, client: AsyncWebClient, team_id: str, user_id: str) -> Person:
-        """Somebody whom Slack does not tell us about speaks English and manages nothing."""
+    async def get(
+        self, client: AsyncWebClient, team_id: str, user_id: str, *, sure: bool = False
+    ) -> Person:
+        """Somebody whom Slack does not tell us about speaks English and manages nothing. Who has to
+        be `sure` of their rights is given the error instead, if it passes."""
         key = (team_id, user_id)
         until, person = self._known.get(key, (0.0, Person()))
         if self._clock() < until:
             return person
         try:
             answer = await client.users_info(user=user_id, include_locale=True)
-        except (TimeoutError, SlackApiError, aiohttp.ClientError, OSError):
+        except (TimeoutError, SlackApiError, aiohttp.ClientError, OSError) as error:
+            if sure and passes(error):
+                raise
             return person
         user: dict[str, Any] = answer.get("user") or {}
         person = Person(

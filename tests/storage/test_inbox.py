@@ -113,7 +113,8 @@ def test_who_lives_keeps_it(database: Database, clock: FakeClock) -> None:
     put(database, command())
     clock.advance(seconds=10)
     with database.write() as session:
-        inbox.renew(session, "me", database.clock() + LEASE)
+        keys = [str(command().event)]
+        inbox.renew(session, "me", keys, database.clock() + LEASE)
     clock.advance(seconds=10)
     assert take_up(database) == []
 

@@ -47,6 +47,9 @@ class Adapter:
     async def apologise(self, raw: RawCommand) -> None:
         self.apologised.append(raw.event.id)
 
+    def passes(self, error: Exception) -> bool:
+        return isinstance(error, RuntimeError)
+
 
 @asynccontextmanager
 async def process(
