@@ -9,7 +9,7 @@ from datetime import timedelta
 
 import structlog
 from obstore.exceptions import BaseError as StoreError
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import SQLAlchemyError
 
 from bot.core.line import Line
 from storage import forget, inbox, leases, metrics, pixels, sweep
@@ -83,6 +83,6 @@ async def _repeat(
     while True:
         try:
             await act()
-        except (OperationalError, OSError, StoreError) as error:
+        except (SQLAlchemyError, OSError, StoreError) as error:
             logger.warning("reap.failed", error=type(error).__name__)
         await asyncio.sleep(pause_seconds)

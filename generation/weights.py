@@ -88,7 +88,10 @@ def inspect(folder: Path, *, optional: frozenset[str]) -> str:
 def verify(folder: Path, sha256: Mapping[str, str]) -> None:
     """Raises ModelUnavailable unless each file named has the SHA-256 given. In place of a folder a
     file of its own will do, which goes by its name."""
-    folder = folder.parent if folder.is_file() else folder
+    if folder.is_file():
+        if sha256 and folder.name not in sha256:
+            raise ModelUnavailable(f"the catalog has SHA-256 of other files, and none of {folder}")
+        folder = folder.parent
     for name, expected in sha256.items():
         file = folder / name
         if not file.is_file():

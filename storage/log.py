@@ -112,7 +112,7 @@ def by_picture(session: Session, sha256: str) -> LogEntry | None:
 def by_prefix(session: Session, prefix: str) -> LogEntry | None:
     """The one request whose job id starts like this, as people type it in a shell."""
     text = prefix.replace("-", "").lower()
-    if len(text) < 4 or not all(c in "0123456789abcdef" for c in text):
+    if not 4 <= len(text) <= 32 or not all(c in "0123456789abcdef" for c in text):
         return None
     low, high = UUID(text.ljust(32, "0")), UUID(text.ljust(32, "f"))
     found = session.scalars(select(JobRow.id).where(JobRow.id.between(low, high)).limit(2)).all()

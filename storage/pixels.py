@@ -35,12 +35,18 @@ def settle(database: Database, blobs: Blobs, hashes: Iterable[str]) -> None:
     """After a commit: put files where rows want them now. Safe to repeat, and at the same time
     as others do: who comes last has seen the newest rows."""
     every = sorted(set(hashes))
+    lost: FileNotFoundError | None = None
     for start in range(0, len(every), BATCH):
         placed: dict[str, set[Place]] = {}
         while wrong := _misplaced(database, every[start : start + BATCH], placed):
             for sha256, places in wrong.items():
-                _place(blobs, sha256, places)
+                try:
+                    _place(blobs, sha256, places)
+                except FileNotFoundError as error:  # The others have to go all the same.
+                    lost = lost or error
             placed |= wrong
+    if lost:
+        raise lost
 
 
 def _misplaced(

@@ -177,8 +177,8 @@ async def download(
     url: str, *, otherwise: Callable[[], Unavailable], headers: Mapping[str, str] | None = None
 ) -> bytes:
     """A file of the platform's own, at most 10 MiB; no redirect is followed. Raises what
-    `otherwise` makes when the answer is neither 200 nor a passing failure, Unavailable for what is too large, and
-    aiohttp.ClientError or TimeoutError."""
+    `otherwise` makes when the platform refuses, Unavailable when it fails or the file is too large,
+    and aiohttp.ClientError or TimeoutError."""
     timeout = aiohttp.ClientTimeout(total=TIMEOUT_SECONDS)
     async with (
         aiohttp.ClientSession(timeout=timeout, cookie_jar=aiohttp.DummyCookieJar()) as session,

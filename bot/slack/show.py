@@ -11,7 +11,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.core.line import Line
 from bot.i18n import mark, say
-from bot.showing import Gone, PictureReader, RetryLater, Shown
+from bot.showing import Gone, Operators, PictureReader, RetryLater, Shown
 from bot.slack.errors import OUTSIDE, refusal
 from bot.slack.message import Message
 from bot.slack.pace import Pace
@@ -39,7 +39,12 @@ class SlackShow:
     async def show(self, delivery: Delivery, card: Card, read: PictureReader) -> Shown:
         if not delivery.address:
             return Shown(address={}, pictures=False)
-        client = await self._client(delivery)
+        try:
+            client = await self._client(delivery)
+        except Gone as gone:
+            if card.removed:  # It stands there still, and may be reached again.
+                raise Operators(gone.code) from None
+            raise
         message = Message(self.desk, client, delivery, card, read)
         with self._sorting(removing=card.removed):
             return await (message.remove() if card.removed else message.show())

@@ -105,7 +105,7 @@ def open_database(settings: Settings) -> Database:
     except ModuleNotFoundError as error:
         words = "PostgreSQL needs one more package: pip install 'easel-bot[postgres]'"
         _stop(f"{words} ({error.name})")
-    except (ArgumentError, OperationalError) as error:
+    except (ArgumentError, OperationalError, ValueError) as error:
         # Messages of drivers may hold the password.
         name = type(error).__name__
         _stop(f"{_variable('database_url')}: the database does not answer ({name}).")

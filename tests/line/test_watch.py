@@ -71,6 +71,7 @@ def test_a_client_and_a_discord_that_goes_away(tmp_path: Path) -> None:
             "database": "ok",
             "broker": "ok",
             "gateway": "ok",
+            "cards": "ok",
         }
         discord.imagine("canaryword5309 apple")
         waiting = 'easel_queue_jobs{model="builtin",state="waiting"} 1.0'
@@ -82,7 +83,12 @@ def test_a_client_and_a_discord_that_goes_away(tmp_path: Path) -> None:
         body = ask(address, "/health")[1]
         assert json.loads(body) == {
             "status": "unavailable",
-            "checks": {"database": "ok", "broker": "ok", "gateway": "not connected to Discord"},
+            "checks": {
+                "database": "ok",
+                "broker": "ok",
+                "gateway": "not connected to Discord",
+                "cards": "ok",
+            },
         }
         metrics = ask(address, "/metrics")[1]
         assert 'easel_gateway_connected{platform="discord"} 0.0' in metrics

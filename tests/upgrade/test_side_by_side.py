@@ -195,6 +195,8 @@ def let_pass(database: Database, job: str) -> None:
             ),
             {"job": job},
         )
+        gone = text("delete from usage where cast(job_id as text) = :job")
+        session.execute(gone, {"job": job})  # It is entered anew when it ends.
         session.execute(
             text(
                 "update deliveries set desired_revision = desired_revision + 1, urgent = true"

@@ -7,11 +7,12 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
 from cryptography.fernet import Fernet
-from sqlalchemy import select, text
+from sqlalchemy import select, text, update
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
@@ -309,3 +310,79 @@ async def test_with_another_key_it_waits_for_the_right_one(
             await inbox.step()
             await inbox.drain()
         assert adapter.done == done
+
+
+async def test_what_nobody_has_in_hand_comes_again_while_others_are_at_work(
+    database: Database, clock: FakeClock
+) -> None:
+    """It failed, and that could not be written either: its lease runs out all the same."""
+    busy = asyncio.Event()
+    adapter = Adapter(lambda raw: busy if raw.event.id == "1" else None)
+    async with process(database, adapter) as inbox:
+        await inbox.hear(command("1"))
+        await inbox.hear(command("2"))
+        inbox._awaited.clear()  # Whoever heard the second one has given up.
+        under_way = asyncio.create_task(inbox.act(command("1")))
+        await asyncio.sleep(0)
+        clock.advance(seconds=LEASE_SECONDS - 1)
+        await inbox._in_thread(partial(inbox._renew, inbox._in_hand()))
+        clock.advance(seconds=2)
+        await inbox.step()
+        busy.set()
+        await under_way
+        await inbox.drain()
+    assert adapter.done == ["1", "2"]
+
+
+async def test_who_waits_for_an_acknowledgement_keeps_what_it_heard(
+    database: Database, clock: FakeClock
+) -> None:
+    adapter = Adapter()
+    async with process(database, adapter) as inbox:
+        await inbox.hear(command())
+        clock.advance(seconds=LEASE_SECONDS + 1)
+        await inbox.step()
+        await inbox.act(command())
+        assert adapter.done == ["1"]
+
+
+async def test_after_a_stop_it_is_the_next_process_s(database: Database, clock: FakeClock) -> None:
+    late = Adapter()
+    async with process(database, late) as inbox:
+        await inbox.hear(command())
+    await inbox.act(command())
+    clock.advance(seconds=0.1)
+    adapter = Adapter()
+    async with process(database, adapter) as following:
+        await following.step()
+        await following.drain()
+    assert (late.done, adapter.done) == ([], ["1"])
+
+
+@pytest.mark.parametrize("body", ["{}", '{"more": 1}', "[]", '{"event": 5}', "{", "nothing"])
+async def test_what_another_release_wrote_ends_nobody(
+    database: Database, clock: FakeClock, body: str
+) -> None:
+    adapter = Adapter()
+    async with process(database, adapter) as inbox:
+        await inbox.hear(command("1"))
+        await inbox.hear(command("2"))
+        with database.write() as session:
+            rows_of_it = update(InboxRow).where(InboxRow.event_key == str(command("1").event))
+            session.execute(rows_of_it.values(body=body))
+        inbox._awaited.clear()
+        for _ in range(MOST_TRIES + 2):
+            clock.advance(seconds=LEASE_SECONDS + 1)
+            await inbox.step()
+            await inbox.drain()
+    assert (adapter.done, adapter.apologised, untaken(database)) == (["2"], [], ["1"])
+
+
+async def test_what_the_platform_says_passes_is_tried_again(
+    database: Database, clock: FakeClock
+) -> None:
+    failing = Adapter(raises(RuntimeError()))
+    async with process(database, failing) as inbox:
+        await inbox.hear(command())
+        await inbox.act(command())
+    assert (failing.apologised, untaken(database)) == ([], ["1"])

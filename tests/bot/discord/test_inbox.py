@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import aiohttp
 import pytest
 from simcord import InteractionResult
 from sqlalchemy import select
@@ -183,3 +184,21 @@ async def test_each_event_five_times_at_once(world: World) -> None:
     world.redeliver_events(5)
     said = await world.imagine()
     assert (said.deferred, len(world.entries())) == (True, 1)
+
+
+async def test_an_acknowledgement_that_fails_is_made_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may have got through, so that nobody may be told to try again."""
+
+    async def broken(*_: object) -> None:
+        raise aiohttp.ClientConnectionError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(intake, "_defer", broken)
+        await world.imagine()
+    assert (len(world.entries()), left(world)) == (1, 0)
+    world.painter.paint()
+    await world.deliver()
+    [message] = world.channel.history()
+    assert message.embeds[0].title == "a red apple"
