@@ -87,11 +87,9 @@ def inspect(folder: Path, *, optional: frozenset[str]) -> str:
 
 def verify(folder: Path, sha256: Mapping[str, str]) -> None:
     """Raises ModelUnavailable unless each file named has the SHA-256 given. In place of a folder a
-    file of its own will do, which goes by its name."""
-    if folder.is_file():
-        if sha256 and folder.name not in sha256:
-            raise ModelUnavailable(f"the catalog has SHA-256 of other files, and none of {folder}")
-        folder = folder.parent
+    file of its own will do, which goes by its name, and has to be among those named."""
+    alone = folder if folder.is_file() else None
+    folder = folder.parent if alone else folder
     for name, expected in sha256.items():
         file = folder / name
         if not file.is_file():
@@ -100,6 +98,8 @@ def verify(folder: Path, sha256: Mapping[str, str]) -> None:
             actual = hashlib.file_digest(stream, "sha256").hexdigest()
         if actual != expected.lower():
             raise ModelUnavailable(f"{file} has SHA-256 {actual}, the catalog says {expected}")
+    if alone and sha256 and alone.name not in sha256:
+        raise ModelUnavailable(f"the catalog has SHA-256 of other files, and none of {alone}")
 
 
 def digest(folder: Path) -> str:

@@ -116,3 +116,12 @@ def test_a_lora_of_a_hub_is_asked_for_by_its_revision(
     monkeypatch.setattr(weights, "snapshot_download", download)
     assert weights.fetch_files("someone/ink", "c0ffee") == tmp_path
     assert asked == [("someone/ink", "c0ffee")]
+
+
+def test_the_hash_of_a_neighbour_is_none_of_the_file_s(tmp_path: Path) -> None:
+    for name in ("ink.safetensors", "old.safetensors"):
+        (tmp_path / name).write_bytes(b"weights")
+    right = hashlib.sha256(b"weights").hexdigest()
+    with pytest.raises(ModelUnavailable, match="none of"):
+        weights.verify(tmp_path / "ink.safetensors", {"old.safetensors": right})
+    weights.verify(tmp_path / "ink.safetensors", {"ink.safetensors": right})

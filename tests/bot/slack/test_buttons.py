@@ -152,6 +152,7 @@ async def test_buttons_outlive_a_restart(world: World, settings: Settings) -> No
 async def test_in_a_thread_the_answer_is_in_the_thread(world: World) -> None:
     said = await world.do(world.slack.say, "<@U0EASEL> a red apple")
     await world.do(world.slack.heard, said["delivery"])
+    await world.settle()
     world.painter.paint()
     await world.deliver()
     message = (await world.seen(thread=said["ts"]))[-1]
