@@ -11,6 +11,7 @@ from uuid import UUID
 
 import structlog
 import torch
+from obstore.exceptions import BaseError
 from PIL import Image
 from sqlalchemy.exc import OperationalError
 from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_exponential
@@ -20,7 +21,7 @@ from generation.heart import Heart
 from generation.provenance import encode_and_seal, parameters_of
 from generation.safety import Checker, judge
 from generation.weights import ModelUnavailable
-from storage import jobs, leases, metrics
+from storage import jobs, leases, metrics, pixels
 from storage.blobs import Blobs, NotStored
 from storage.catalog import Catalog
 from storage.database import Database
@@ -235,8 +236,8 @@ class Worker:
                 limit_bytes=job.place.picture_limit_bytes(job.request.count),
                 display_scale=self.catalog.models[job.request.model].display_scale,
             )
-            hidden = worst(verdicts).decision in (Decision.HOLD, Decision.BLOCK)
-            sha256 = self._store(sealed.data, kept_apart=hidden)
+            apart = worst(verdicts).decision.keeps_apart
+            sha256 = self._store(sealed.data, kept_apart=apart)
             pictures.append(
                 Picture(
                     index=index,
@@ -264,11 +265,26 @@ class Worker:
     def _store(self, data: bytes, *, kept_apart: bool) -> str:
         return self.blobs.put(data, kept_apart=kept_apart)
 
-    @persistent
     def _finish(self, job: GenerationJob, outcome: Outcome) -> None:
-        with self.database.write() as session:
-            written = jobs.finish(session, job, outcome, self.database.clock())
+        written = self._write(job, outcome)
         log.info("job.finished", job=str(job.id), outcome=type(outcome).__name__, written=written)
+        if written and isinstance(outcome, Made):
+            self._settle(job, outcome)
+
+    @persistent
+    def _write(self, job: GenerationJob, outcome: Outcome) -> bool:
+        with self.database.write() as session:
+            return jobs.finish(session, job, outcome, self.database.clock())
+
+    def _settle(self, job: GenerationJob, made: Made) -> None:
+        """A moderator may have taken them down while they were judged and stored."""
+        stored = {(p.sha256, p.verdict.decision.keeps_apart) for p in made.pictures}
+        try:
+            settle = persistent(pixels.settle)
+            settle(self.database, self.blobs, {h for h, _ in stored}, stored=stored)
+        except (OperationalError, BaseError, OSError) as error:
+            # Nobody is shown them, and the sweep moves them.
+            log.error("job.unsettled", job=str(job.id), error=type(error).__name__)
 
     @persistent
     def _release(self, job: GenerationJob, cancelled: Cancelled = _UNTOUCHED) -> None:

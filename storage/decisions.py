@@ -91,12 +91,14 @@ def refuse(session: Session, job_id: UUID, *, by: str, now: datetime) -> Sequenc
 
 def remove(session: Session, job_id: UUID, *, by: str, now: datetime) -> Sequence[str]:
     """Take the message down, and draw nothing more of it; the pictures stay in the log, kept apart.
-    Returns the hashes to move there, which the caller does after the commit. Raises NotDone if
-    that was done before."""
+    Returns the hashes to move there, which the caller does after the commit; pictures that are
+    being judged follow (`jobs.finish`). Raises NotDone if that was done before."""
     job, reviews = _under_lock(session, job_id)
     pictures = _kept_pictures(session, job_id)
     hashes = [picture.sha256 for picture in pictures]
-    if _taken_down(session, job_id) and not _open_of(reviews):
+    # A worker of a release before this one shows those that it finishes after the first time.
+    late = any(not picture.kept_apart for picture in pictures)
+    if _taken_down(session, job_id) and not late and not _open_of(reviews):
         if any(row.decision == "remove" for row in reviews):
             raise NotDone(f"{_said(reviews)}The message is to be gone.", hashes)
         if not session.get_one(RequestRow, job.request_id).user_id:

@@ -111,7 +111,7 @@ def record(
         parent_sha256=request.parent_sha256,
         created_at=now,
     )
-    grave = [v for v in verdicts if v.decision in (Decision.HOLD, Decision.BLOCK)]
+    grave = [v for v in verdicts if v.decision.keeps_apart]
     add(
         session,
         JobRow,
@@ -203,7 +203,9 @@ def place_of(row: RequestRow) -> Place:
 
 
 def finish(session: Session, job: GenerationJob, outcome: Outcome, now: datetime) -> bool:
-    """Write how it ended. False, and nothing written, if this attempt is no longer the newest."""
+    """Write how it ended. False, and nothing written, if this attempt is no longer the newest.
+    Pictures of a job that a moderator has taken down meanwhile are blocked, whatever the checkers
+    said: settle them after the commit (`pixels`)."""
     finished = session.execute(
         _FINISH,
         {
@@ -264,8 +266,9 @@ _STATES = {
 
 
 def _record_pictures(session: Session, job: GenerationJob, made: Made, now: datetime) -> None:
+    removed = review.is_removed(session, job.id)
     for picture in made.pictures:
-        decision = picture.verdict.decision
+        decision = Decision.BLOCK if removed else picture.verdict.decision
         add(
             session,
             PictureRow,
@@ -278,7 +281,7 @@ def _record_pictures(session: Session, job: GenerationJob, made: Made, now: date
             height=picture.height,
             size_bytes=picture.size_bytes,
             decision=decision,
-            kept_apart=decision in (Decision.HOLD, Decision.BLOCK),
+            kept_apart=decision.keeps_apart,
         )
         verdicts = picture.verdicts
         _log_verdicts(session, job.id, job.attempt.number, verdicts, picture.index, now)

@@ -31,13 +31,18 @@ def wanted(session: Session, hashes: Iterable[str]) -> set[Place]:
     return found | {(h, False) for row in session.execute(references) for h in row if h in hashes}
 
 
-def settle(database: Database, blobs: Blobs, hashes: Iterable[str]) -> None:
+def settle(
+    database: Database, blobs: Blobs, hashes: Iterable[str], *, stored: Iterable[Place] = ()
+) -> None:
     """After a commit: put files where rows want them now. Safe to repeat, and at the same time
-    as others do: who comes last has seen the newest rows."""
+    as others do: who comes last has seen the newest rows. `stored` is where the caller has just
+    put some of them, which costs no look at the store if rows want them there and nowhere else.
+
+    Raises FileNotFoundError, once all others are in their place, for what lies in neither."""
     every = sorted(set(hashes))
     lost: FileNotFoundError | None = None
     for start in range(0, len(every), BATCH):
-        placed: dict[str, set[Place]] = {}
+        placed = {sha256: {(sha256, apart)} for sha256, apart in stored}
         while wrong := _misplaced(database, every[start : start + BATCH], placed):
             for sha256, places in wrong.items():
                 try:

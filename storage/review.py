@@ -16,12 +16,20 @@ from storage.tables import JobRow, ReviewRow
 def open_for(
     session: Session, job_id: UUID, sha256: str, verdicts: Iterable[Verdict], now: datetime
 ) -> None:
-    """Open the review that these verdicts ask for: one at most."""
+    """Open the review that these verdicts ask for: one at most. What has been taken down is shown
+    to nobody, so that only the floor has still to be looked at."""
     verdicts = list(verdicts)
     if any(v.rule == MINOR_FLOOR_RULE for v in verdicts):
         _open(session, job_id, ReviewKind.RESTRICTED, sha256, now)
-    elif verdicts and worst(verdicts).decision is Decision.HOLD:
+    elif verdicts and worst(verdicts).decision is Decision.HOLD and not is_removed(session, job_id):
         _open(session, job_id, ReviewKind.HOLD, sha256, now)
+
+
+def is_removed(session: Session, job_id: UUID) -> bool:
+    """Whether a moderator has taken its message down. Asked under the lock of the job, it stays
+    so until the commit."""
+    removed = select(ReviewRow.id).where(ReviewRow.job_id == job_id, ReviewRow.decision == "remove")
+    return session.scalar(removed.limit(1)) is not None
 
 
 REPORTS_A_DAY = 10

@@ -7,6 +7,7 @@ from itertools import islice
 from sqlalchemy import Connection, select
 from sqlalchemy.orm import Session
 
+from storage import pixels
 from storage.blobs import Blobs, Stored
 from storage.database import Database
 from storage.forget import is_used
@@ -19,8 +20,15 @@ BATCH = 500
 
 
 def sweep(database: Database, blobs: Blobs) -> int:
-    """Delete pixels that no row has referred to for a day. How many those were."""
-    return sum(1 for stored in orphans(database, blobs) if _delete(blobs, stored))
+    """Delete pixels that no row has referred to for a day, and put where their rows want them
+    those that have lain elsewhere for as long. How many were deleted."""
+    deleted = 0
+    for stored, elsewhere in strays(database, blobs):
+        if not elsewhere:
+            deleted += _delete(blobs, stored)
+        elif _is_as_seen(blobs, stored):
+            pixels.settle(database, blobs, [stored.sha256])
+    return deleted
 
 
 def discard(database: Database, blobs: Blobs, brought: Sequence[Stored]) -> None:
@@ -35,33 +43,28 @@ def discard(database: Database, blobs: Blobs, brought: Sequence[Stored]) -> None
 
 
 def _delete(blobs: Blobs, stored: Stored) -> bool:
-    """Unless the same pixels were stored again since we looked."""
-    if blobs.find(stored.sha256, kept_apart=stored.kept_apart) != stored:
+    if not _is_as_seen(blobs, stored):
         return False
     blobs.delete_from(stored.sha256, kept_apart=stored.kept_apart)
     return True
 
 
-def orphans(database: Database, blobs: Blobs) -> Iterator[Stored]:
-    """Pixels older than a day that no row refers to, and copies that a broken move left behind in
-    the other place."""
+def _is_as_seen(blobs: Blobs, stored: Stored) -> bool:
+    """Unless the same pixels were stored again since we looked."""
+    return blobs.find(stored.sha256, kept_apart=stored.kept_apart) == stored
+
+
+def strays(database: Database, blobs: Blobs) -> Iterator[tuple[Stored, bool]]:
+    """Pixels older than a day that no row wants where they lie, and whether one wants them in the
+    other place: who decided that, or moved them, died before it was done."""
     before = database.clock() - AGE
     everything = blobs.all()
     while batch := list(islice(everything, BATCH)):
         with database.read() as session:
             there = wanted(session, {stored.sha256 for stored in batch})
         for stored in batch:
-            if stored.changed_at < before and _is_orphan(blobs, stored, there):
-                yield stored
-
-
-def _is_orphan(blobs: Blobs, stored: Stored, there: set[Place]) -> bool:
-    if (stored.sha256, stored.kept_apart) in there:
-        return False
-    if (stored.sha256, not stored.kept_apart) not in there:
-        return True
-    # Otherwise the row has moved already, and its pixels may be about to.
-    return blobs.find(stored.sha256, kept_apart=not stored.kept_apart) is not None
+            if stored.changed_at < before and (stored.sha256, stored.kept_apart) not in there:
+                yield stored, (stored.sha256, not stored.kept_apart) in there
 
 
 def expected(connection: Connection | Session) -> set[Place]:

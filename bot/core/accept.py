@@ -33,7 +33,7 @@ class Checked:
 
     @property
     def refused(self) -> bool:
-        return any(v.decision in (Decision.HOLD, Decision.BLOCK) for v in self.verdicts)
+        return any(v.decision.keeps_apart for v in self.verdicts)
 
     @property
     def blocked(self) -> bool:

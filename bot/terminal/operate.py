@@ -86,7 +86,8 @@ def _url(place: str) -> str:
 
 
 def sweep() -> None:
-    """Delete pictures that nothing refers to any more. The chat client does this every hour."""
+    """Delete pictures that nothing refers to any more, and move those that a crash left in the
+    wrong place. The chat client does this every hour."""
     from storage import sweep as sweeping
     from storage.blobs import open_blobs
     from storage.database import connect

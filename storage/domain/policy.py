@@ -17,6 +17,11 @@ class Decision(StrEnum):
     """Kept back until a moderator has looked."""
     BLOCK = "block"
 
+    @property
+    def keeps_apart(self) -> bool:
+        """What is judged so lies apart from what may be shown."""
+        return self in (Decision.HOLD, Decision.BLOCK)
+
 
 class Subject(StrEnum):
     PROMPT = "prompt"

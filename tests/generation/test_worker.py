@@ -5,6 +5,7 @@ import math
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
+from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from pathlib import Path
 from queue import SimpleQueue
@@ -12,17 +13,19 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from obstore.exceptions import GenericError
 from PIL import Image
 from sqlalchemy import update
 
 from generation.engine import Drawn, Progress
 from generation.worker import Worker
-from storage import jobs, log, migrate, usage
+from storage import decisions, jobs, log, migrate, sweep, usage
 from storage.blobs import open_blobs
 from storage.catalog import load_catalog
 from storage.database import connect
 from storage.domain import Decision, JobState, Reference, ReferenceUse, StepReport
 from storage.domain.job import Phase
+from storage.log import LoggedPicture
 from storage.tables import JobRow, RequestRow
 from tests.conftest import make_settings
 from tests.fakes.nouns import FakeClock, a_request, account, recorded
@@ -128,6 +131,12 @@ class Studio:
         with self.database.read() as session:
             entries = [log.entry(session, job) for job in jobs]
         return [entry.state for entry in entries if entry]
+
+    def pictures(self, job: UUID) -> tuple[LoggedPicture, ...]:
+        with self.database.read() as session:
+            entry = log.entry(session, job)
+        assert entry is not None
+        return entry.pictures
 
     def all_done(self) -> bool:
         for hand in self.hands:
@@ -262,6 +271,44 @@ def test_a_reference_that_a_moderator_allowed_is_held_no_more(
     if state is JobState.MADE:
         expected = Decision.ALLOW if says == {"nsfw": 0.0} else Decision.HOLD
         assert entry.pictures[0].decision is expected, "what is drawn is judged as ever"
+
+
+def test_what_is_taken_down_while_it_is_judged_is_moved(studio: Studio) -> None:
+    """The moderator finds no picture to move yet, and the checkers let it pass."""
+    [job] = studio.record(1)
+    studio.lend_hands(1)
+    studio.draw_one()
+    with studio.database.write() as session:
+        assert decisions.remove(session, job, by="mod", now=studio.clock()) == []
+    studio.checker.done.release()
+    assert studio.all_done()
+    [picture] = studio.pictures(job)
+    assert (picture.decision, picture.kept_apart) == (Decision.BLOCK, True)
+    assert [stored.kept_apart for stored in studio.worker.blobs.all()] == [True]
+
+
+def test_a_store_that_moves_nothing_ends_no_worker(
+    studio: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody is shown it all the same, and the sweep moves it another day."""
+    [job] = studio.record(1)
+    studio.lend_hands(1)
+    studio.draw_one()
+    with studio.database.write() as session:
+        decisions.remove(session, job, by="mod", now=studio.clock())
+    monkeypatch.setattr(studio.worker.blobs, "move", _broken)
+    studio.checker.done.release()
+    assert studio.all_done()
+    assert studio.states([job]) == [JobState.MADE]
+    monkeypatch.undo()
+    assert [stored.kept_apart for stored in studio.worker.blobs.all()] == [False]
+    studio.clock.now = datetime.now(UTC) + timedelta(days=2)
+    sweep.sweep(studio.database, studio.worker.blobs)
+    assert [stored.kept_apart for stored in studio.worker.blobs.all()] == [True]
+
+
+def _broken(*_: object, **__: object) -> None:
+    raise GenericError("no")
 
 
 def _stopped(step: Callable[[], None]) -> Exception:

@@ -352,12 +352,16 @@ class Machine(RuleBasedStateMachine):
         job = self.model.jobs[held.number]
         job.end("refused" if ending == "held" else ending)
         job.on_hold = ending == "held"
-        job.asked = job.on_hold or (ending == "made" and decision is Decision.HOLD)
+        undecided = job.on_hold or (ending == "made" and decision is Decision.HOLD)
+        job.asked = undecided and not job.taken_down
         share = outcome.pictures if isinstance(outcome, Cancelled) else 0
         job.bill(now, share, outcome.device_seconds)
         self.model.messages[held.number].want()
         if ending == "made":
-            job.pictures = {p.sha256: p.verdict.decision for p in outcome.pictures}  # type: ignore[union-attr]
+            job.pictures = {
+                p.sha256: Decision.BLOCK if job.taken_down else p.verdict.decision
+                for p in outcome.pictures  # type: ignore[union-attr]
+            }
             for sha256, verdict in job.pictures.items():
                 self.blobs[sha256] = "apart" if verdict in GRAVE else "shown"
             job.bill(now, len(job.pictures), outcome.device_seconds)

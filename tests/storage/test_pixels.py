@@ -1,17 +1,23 @@
 """A file lies where rows want it: two requests may have the same picture."""
 
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from uuid import UUID
 
 import pytest
+from sqlalchemy import update
 
-from storage import decisions, forget, jobs, leases, log, pixels, sweep
+from bot.core import steer
+from bot.core.present import present
+from storage import decisions, forget, jobs, leases, log, pixels, review, sweep
 from storage.blobs import Blobs, open_blobs
 from storage.database import Database
-from storage.domain import Decision, Reference, ReferenceUse
+from storage.domain import Decision, Reference, ReferenceUse, ReviewKind
+from storage.domain.policy import MINOR_FLOOR_RULE
+from storage.tables import PictureRow
 from tests.conftest import make_settings
-from tests.fakes.nouns import FakeClock, a_request, account, made, recorded
+from tests.fakes.nouns import FakeClock, a_request, a_verdict, account, made, recorded
 
 PIXELS = b"the same"
 
@@ -111,6 +117,82 @@ def test_one_of_two_expires(database: Database, clock: FakeClock, blobs: Blobs) 
         pixels.settle(database, blobs, hashes)
         assert places(blobs) == left
     assert sweep.missing(database, blobs) == 0
+
+
+@pytest.mark.parametrize("said", [Decision.ALLOW, Decision.BLUR, Decision.HOLD, Decision.BLOCK])
+def test_what_is_taken_down_while_it_is_judged(
+    database: Database, clock: FakeClock, blobs: Blobs, said: Decision
+) -> None:
+    """The order of the two makes no difference to the pictures."""
+    with database.write() as session:
+        recorded(session, now=clock())
+        job = leases.claim(
+            session, ["builtin"], worker="w", lease=timedelta(9), max_attempts=3, now=clock()
+        )
+        assert job is not None
+    sha256 = blobs.put(PIXELS, kept_apart=said.keeps_apart)
+    outcome = made(job, said)
+    object.__setattr__(outcome.pictures[0], "sha256", sha256)
+    judge(database, clock, blobs, decisions.remove, job.id)
+    with database.write() as session:
+        assert jobs.finish(session, job, outcome, clock())
+    stored = [(sha256, said.keeps_apart)]
+    pixels.settle(database, blobs, [sha256], stored=stored)
+    after = painted(database, clock, blobs, said)
+    judge(database, clock, blobs, decisions.remove, after)
+    assert places(blobs) == [True]
+    with database.read() as session:
+        assert review.waiting(session) == [], "nothing is asked that is decided"
+        entries = [log.entry(session, id_) for id_ in (job.id, after)]
+    for entry in entries:
+        assert entry is not None
+        assert [(p.decision, p.kept_apart) for p in entry.pictures] == [(Decision.BLOCK, True)]
+        assert entry.judged == "remove"
+        assert steer.shown_pictures(entry) == ()
+        assert present(entry, None).pictures == ()
+
+
+def test_the_floor_is_looked_at_though_it_is_taken_down(
+    database: Database, clock: FakeClock
+) -> None:
+    with database.write() as session:
+        recorded(session, now=clock())
+        job = leases.claim(
+            session, ["builtin"], worker="w", lease=timedelta(9), max_attempts=3, now=clock()
+        )
+        assert job is not None
+        decisions.remove(session, job.id, by="mod", now=clock())
+        outcome = made(job, Decision.BLOCK)
+        floor = a_verdict(Decision.BLOCK, rule=MINOR_FLOOR_RULE)
+        picture = replace(outcome.pictures[0], verdicts=(floor,))
+        assert jobs.finish(session, job, replace(outcome, pictures=(picture,)), clock())
+        assert [row.kind for row in review.waiting(session)] == [ReviewKind.RESTRICTED]
+
+
+def test_what_a_worker_of_the_release_before_shows_can_be_taken_down_again(
+    database: Database, clock: FakeClock, blobs: Blobs
+) -> None:
+    """It knows nothing of a decision that came before its own."""
+    job = painted(database, clock, blobs, Decision.ALLOW)
+    judge(database, clock, blobs, decisions.remove, job)
+    with database.write() as session:
+        session.execute(update(PictureRow).values(decision=Decision.ALLOW, kept_apart=False))
+    [there] = blobs.all()
+    blobs.move(there.sha256, to_kept_apart=False)
+    judge(database, clock, blobs, decisions.remove, job)
+    assert places(blobs) == [True]
+    with pytest.raises(decisions.NotDone):
+        judge(database, clock, blobs, decisions.remove, job)
+
+
+def test_where_it_was_put_is_not_looked_at(
+    database: Database, clock: FakeClock, blobs: Blobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nearly every picture: a store may be far away."""
+    painted(database, clock, blobs, Decision.ALLOW)
+    [there] = blobs.all()
+    monkeypatch.setattr(Blobs, "move", lambda *_, **__: pytest.fail("it lies there"))
+    pixels.settle(database, blobs, [there.sha256], stored=[(there.sha256, False)])
 
 
 def test_what_is_not_there_is_told(database: Database, clock: FakeClock, blobs: Blobs) -> None:

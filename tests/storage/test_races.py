@@ -12,9 +12,9 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from storage import forget, forgotten, jobs, leases, log, migrate
+from storage import decisions, forget, forgotten, jobs, leases, log, migrate
 from storage.database import Database
-from storage.domain import GenerationJob, JobState
+from storage.domain import Decision, GenerationJob, JobState
 from tests.fakes.nouns import FakeClock, account, made, recorded
 from tests.servers import needs_postgres
 
@@ -61,6 +61,23 @@ def while_finishing(database: Database, job: GenerationJob, act: Callable[[Sessi
         return future.result(30)
 
 
+def taken_down_first(database: Database, job: GenerationJob) -> bool:
+    """What finishing gives when it comes before the commit of who takes the message down."""
+    with ThreadPoolExecutor(1) as pool, database.write() as session:
+        decisions.remove(session, job.id, by="mod", now=database.clock())
+        future = pool.submit(_finish, database, job)
+        while not future.done() and not _somebody_waits(database):
+            time.sleep(0.01)
+        assert not future.done(), "it waits"
+        session.commit()
+        return future.result(30)
+
+
+def _finish(database: Database, job: GenerationJob) -> bool:
+    with database.write() as session:
+        return jobs.finish(session, job, made(job), database.clock())
+
+
 def _somebody_waits(database: Database) -> bool:
     query = text(
         "select count(*) from pg_stat_activity "
@@ -92,6 +109,24 @@ def test_the_reaper_does_not_undo_a_result(database: Database) -> None:
     reap = lambda s: leases.reap(s, max_attempts=3, ring_after=LEASE, now=now)  # noqa: E731
     assert while_finishing(database, job, reap) == []
     assert state(database, job.id) is JobState.MADE
+
+
+@pytest.mark.parametrize("first", ["worker", "moderator"])
+def test_what_is_taken_down_while_a_result_comes_is_kept_apart(
+    database: Database, first: str
+) -> None:
+    job = claimed(database)
+    if first == "moderator":
+        assert taken_down_first(database, job)
+    else:
+        now = database.clock()
+        remove = lambda s: decisions.remove(s, job.id, by="mod", now=now)  # noqa: E731
+        assert while_finishing(database, job, remove) == [made(job).pictures[0].sha256]
+    with database.read() as session:
+        entry = log.entry(session, job.id)
+    assert entry is not None
+    assert (entry.state, entry.message_removed, entry.judged) == (JobState.MADE, True, "remove")
+    assert [(p.decision, p.kept_apart) for p in entry.pictures] == [(Decision.BLOCK, True)]
 
 
 def test_who_is_forgotten_while_a_result_comes_is_forgotten(database: Database) -> None:
