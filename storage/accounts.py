@@ -136,6 +136,17 @@ def reported(whose: Whose) -> ColumnElement[bool]:
     return and_(ReviewRow.opened_by == whose.user_id, there.correlate(ReviewRow))
 
 
+def reported_as(account: Account) -> ColumnElement[bool]:
+    """Reports under either name that somebody has today: their own, and the one under which they
+    are forgotten until midnight."""
+    return ReviewRow.opened_by.in_([account.user_id, pseudonym(account)])
+
+
+def counted_reports(account: Account) -> ColumnElement[bool]:
+    """Reports that count against them: what is theirs, and what they have had forgotten."""
+    return or_(reported(account), ReviewRow.opened_by == pseudonym(account))
+
+
 def heard(whose: Whose) -> ColumnElement[bool]:
     """What they asked for that is not taken yet."""
     return and_(

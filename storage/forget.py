@@ -23,7 +23,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Session
 
-from storage import accounts, deliveries, forgotten, leases, pixels
+from storage import accounts, deliveries, forgotten, leases, pixels, review
 from storage.blobs import Blobs
 from storage.database import Database
 from storage.domain import Account, JobState
@@ -93,24 +93,32 @@ def remains(session: Session, account: Account) -> Remains:
 
 def go_on(database: Database, blobs: Blobs, *, keep: timedelta, pause: Pause = time.sleep) -> None:
     """What the reaper does: empty what was kept until now or has been decided, finish what somebody
-    left off, and take the pseudonyms of days that are over."""
-    today = database.clock().astimezone(UTC).date()
-    over = (PSEUDONYMOUS, UsageRow.day < today)
+    left off, and take the pseudonyms of days that are over from usage and reports."""
+    now = database.clock()
+    used = (PSEUDONYMOUS, UsageRow.day < now.astimezone(UTC).date())
+    pseudonymous = func.length(ReviewRow.opened_by) == PSEUDONYM_LENGTH
+    reported = (pseudonymous, ReviewRow.opened_at < review.midnight(now))
     with database.read() as session:
         marked = select(RequestRow).where(
             RequestRow.forget_at.is_not(None), RequestRow.user_id != ""
         )
         rows = session.scalars(marked.order_by(RequestRow.forget_at).limit(1000)).all()
-        any_over = session.scalar(select(UsageRow.job_id).where(*over).limit(1)) is not None
+        any_over = (
+            session.scalar(select(UsageRow.job_id).where(*used).limit(1)) is not None
+            or session.scalar(select(ReviewRow.id).where(*reported).limit(1)) is not None
+        )
     newest: dict[Account, datetime] = {}
     for row in rows:
         account = accounts.of_request(row)
         newest[account] = max(row.created_at, newest.get(account, row.created_at))
-    if sum(_empty(database, blobs, account, at, keep, pause) for account, at in newest.items()):
-        purge(database)
+    emptied = [_empty(database, blobs, account, at, keep, pause) for account, at in newest.items()]
     if any_over:
         with database.write() as session:
-            session.execute(update(UsageRow).where(*over).values(user_id=""))
+            session.execute(update(UsageRow).where(*used).values(user_id=""))
+            for report in session.scalars(select(ReviewRow).where(*reported)).all():
+                report.opened_by = _nobody(report)
+    if any(emptied) or any_over:
+        purge(database)
 
 
 def _empty(
@@ -167,10 +175,7 @@ def _begin(session: Session, account: Account, now: datetime, keep: timedelta) -
     # Whoever has it in hand answers it all the same, but nobody takes it up again.
     emptied = {"body": "", "tenant": "", "user_id": "", "leased_by": ""}
     _write(session, InboxRow, accounts.heard(account), **emptied)
-    reported = select(ReviewRow).where(accounts.reported(account))
-    for review in session.scalars(reported).all():
-        # What was reported stays open; who reported it is forgotten, each in a way of its own.
-        review.opened_by, review.opened_tenant = f"forgotten:{review.id.hex}", ""
+    _forget_reports(session, account, now)
     newest = session.execute(
         select(RequestRow, _reviewed)
         .where(accounts.asked(account))
@@ -187,6 +192,22 @@ def _begin(session: Session, account: Account, now: datetime, keep: timedelta) -
     session.flush()
     created_at: datetime = row.created_at
     return created_at
+
+
+def _forget_reports(session: Session, account: Account, now: datetime) -> None:
+    """What was reported stays open; who reported it is forgotten. Until midnight it still counts
+    for who would report more."""
+    name = forgotten.pseudonym(account)
+    # A chat client of a release before this one takes a report again after that.
+    again = set(session.scalars(select(ReviewRow.job_id).where(ReviewRow.opened_by == name)))
+    for row in session.scalars(select(ReviewRow).where(accounts.reported(account))).all():
+        today = row.opened_at >= review.midnight(now) and row.job_id not in again
+        row.opened_by, row.opened_tenant = name if today else _nobody(row), ""
+
+
+def _nobody(row: ReviewRow) -> str:
+    """Each in a way of its own, since nobody reports the same twice."""
+    return f"forgotten:{row.id.hex}"
 
 
 def _empty_some(

@@ -39,9 +39,13 @@ a moderator in words."""
 
 def may_report(session: Session, by: Account, now: datetime) -> bool:
     """Whether they have reported fewer than that since midnight, UTC."""
-    midnight = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    today = select(func.count()).where(accounts.reported(by), ReviewRow.opened_at >= midnight)
-    return (session.scalar(today) or 0) < REPORTS_A_DAY
+    theirs, today = accounts.counted_reports(by), ReviewRow.opened_at >= midnight(now)
+    return (session.scalar(select(func.count()).where(theirs, today)) or 0) < REPORTS_A_DAY
+
+
+def midnight(now: datetime) -> datetime:
+    """When the day of UTC began."""
+    return now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
 
 
 def report(session: Session, job_id: UUID, *, by: Account, now: datetime) -> bool:
@@ -59,13 +63,12 @@ def _open(
     now: datetime,
     by: Account | None = None,
 ) -> bool:
-    opened_by = by.user_id if by else ""
     exists = session.scalar(
         select(ReviewRow.id).where(
             ReviewRow.job_id == job_id,
             ReviewRow.kind == kind,
             ReviewRow.picture_sha256 == sha256,
-            ReviewRow.opened_by == opened_by,
+            accounts.reported_as(by) if by else ReviewRow.opened_by == "",
         )
     )
     if exists is not None:
@@ -76,7 +79,7 @@ def _open(
             job_id=job_id,
             kind=kind,
             picture_sha256=sha256,
-            opened_by=opened_by,
+            opened_by=by.user_id if by else "",
             opened_tenant=by.tenant if by else "",
             opened_at=now,
         )

@@ -364,6 +364,7 @@ class ReviewRow(Base):
     """Empty when the prompt or a reference is at issue (NULL would never be a duplicate)."""
     opened_at: Mapped[datetime]
     opened_by: Mapped[str] = mapped_column(String(64), default="")
+    """Who reported it. After `forget` a pseudonym until the day is over, then nobody's name."""
     decision: Mapped[str | None] = mapped_column(String(16))
     decided_at: Mapped[datetime | None]
     decided_by: Mapped[str] = mapped_column(String(64), default="")

@@ -1,16 +1,19 @@
 """Two people of two Slack teams have the same id: what is done to one does not touch the other."""
 
 import json
+from collections import Counter
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import func, select, text
 
 from bot.core import mine, steer
 from storage import (
+    accounts,
     deliveries,
     export,
     forget,
@@ -29,6 +32,7 @@ from storage.database import Database
 from storage.domain import Account, Place, Platform, Requester
 from storage.inbox import Envelope
 from storage.places import WorkspaceRules
+from storage.tables import ReviewRow
 from tests.conftest import make_settings
 from tests.fakes.nouns import FakeClock, a_request, an_event, made
 
@@ -408,3 +412,73 @@ def test_a_few_reports_a_day(database: Database, clock: FakeClock) -> None:
     assert report(database, clock, pictures[-1], user="carol") == ""
     clock.advance(days=1)
     assert report(database, clock, pictures[-1]) == ""
+
+
+def test_who_is_forgotten_does_not_report_anew(
+    database: Database, clock: FakeClock, tmp_path: Path
+) -> None:
+    """Neither the same picture nor more in a day; at midnight the last trace of who it was goes."""
+    blobs, bob = open_blobs(make_settings(tmp_path)), Account(platform=DISCORD, user_id="bob")
+    pictures = [shown(database, clock, where="G") for _ in range(review.REPORTS_A_DAY + 1)]
+    earlier, *others, last = pictures
+    assert report(database, clock, earlier) == ""
+    clock.advance(days=1)
+    for job in others:
+        assert report(database, clock, job) == ""
+
+    def names() -> Counter[str]:
+        """By which reports are known; what is nobody's by what comes before the colon."""
+        with database.read() as session:
+            found = session.scalars(select(ReviewRow.opened_by)).all()
+        return Counter(name.partition(":")[0] for name in found)
+
+    for _ in range(2):
+        forget.forget(database, blobs, bob, keep=timedelta())
+        forget.go_on(database, blobs, keep=timedelta())
+        assert names() == {forgotten.pseudonym(bob): len(others), "forgotten": 1}
+        assert "already" in report(database, clock, others[0])
+    assert report(database, clock, last) == ""
+    assert "tell a moderator" in report(database, clock, earlier)
+    assert report(database, clock, others[0], user="carol") == ""
+    with database.read() as session:
+        [told] = export.person(session, bob, Envelope(None))["reviews"]  # type: ignore[arg-type]
+    assert told["job_id"] == str(last), "what is forgotten is told to nobody"
+    forget.forget(database, blobs, bob, keep=timedelta())
+    clock.advance(days=1)
+    forget.go_on(database, blobs, keep=timedelta())
+    assert names() == {"forgotten": len(pictures), "carol": 1}
+    assert report(database, clock, others[0]) == ""
+
+
+def test_on_slack_who_is_forgotten_is_one_of_their_team(both: Database, clock: FakeClock) -> None:
+    """The same id of another team reports for itself; a guest of another team counts too."""
+    with both.read() as session:
+        [job] = [entry.job_id for entry in log.page(session, user=ONE)]
+    guest = Account(platform=SLACK, tenant="T9", user_id="U9")
+    with both.write() as session:
+        assert review.report(session, job, by=guest, now=clock())
+        forget.forget_person(session, guest, clock())
+        assert not review.report(session, job, by=guest, now=clock())
+        native = replace(guest, tenant="T1")
+        assert review.report(session, job, by=native, now=clock())
+        [theirs, none] = [
+            session.scalar(select(func.count()).where(accounts.counted_reports(who)))
+            for who in (guest, replace(guest, user_id="U8"))
+        ]
+    assert (theirs, none) == (1, 0)
+
+
+def test_a_report_that_the_release_before_took_again(database: Database, clock: FakeClock) -> None:
+    """It knows no pseudonyms. Two rows of one picture cannot have the same name."""
+    job, bob = shown(database, clock, where="G"), Account(platform=DISCORD, user_id="bob")
+    for _ in range(2):
+        with database.write() as session:
+            session.add(
+                ReviewRow(id=uuid4(), job_id=job, kind="report", opened_by="bob", opened_at=clock())
+            )
+        with database.write() as session:
+            forget.forget_person(session, bob, clock())
+    with database.read() as session:
+        found = sorted(session.scalars(select(ReviewRow.opened_by)))
+    assert forgotten.pseudonym(bob) in found
+    assert [name.partition(":")[0] for name in found].count("forgotten") == 1
