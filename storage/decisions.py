@@ -178,6 +178,11 @@ def _let_draw(
         raise NotDone("Who asked for this has been banned since, so it is not drawn.")
     if job.cancel_requested:
         raise NotDone("Who asked for this has cancelled it.")
+    if jobs.request_of(request).lacks_reference:
+        raise NotDone(
+            "This was to be drawn from a reference image, of which nothing was kept, and the words "
+            "alone would make another picture. Ask the person to send both again."
+        )
     for row in reviews:
         if (row.kind, row.picture_sha256, row.opened_by) == (ReviewKind.HOLD, "", ""):
             # There may be one such row, and the next check may hold the job again.

@@ -104,7 +104,7 @@ def record(
         scheduler=request.scheduler,
         seed=request.seed,
         count=request.count,
-        use=reference.use if reference else None,
+        use=reference.use if reference else request.use,
         strength=reference.strength if reference else request.strength,
         reference_sha256=reference.sha256 if reference else None,
         mask_sha256=reference.mask_sha256 if reference else None,
@@ -184,10 +184,19 @@ def request_of(row: RequestRow) -> ImageRequest:
         count=row.count,
         private=row.private,
         strength=row.strength,
-        use=reference.use if reference else None,
+        use=reference.use if reference else _use_of_lost(row),
         reference=reference,
         parent_sha256=row.parent_sha256,
     )
+
+
+def _use_of_lost(row: RequestRow) -> ReferenceUse | None:
+    """What a reference was for that is not kept. Releases before 0004 wrote that down nowhere, but
+    nothing drawn from words alone has a parent, or another strength than the default."""
+    if row.use:
+        return ReferenceUse(row.use)
+    traces = row.parent_sha256 is not None or row.strength != ImageRequest.strength
+    return ReferenceUse.RESTYLE if traces else None
 
 
 def place_of(row: RequestRow) -> Place:

@@ -45,8 +45,12 @@ def remake(
             return again(entry, seed)
 
 
-def again(entry: LogEntry, seed: int) -> ImageRequest:
+def again(entry: LogEntry, seed: int) -> ImageRequest | Complaint:
     """The same request with a new seed."""
+    if entry.request.lacks_reference:
+        return Complaint(
+            text="I have not kept the reference image of this request. Ask again, and attach it."
+        )
     return replace(entry.request, seed=seed)
 
 
@@ -135,7 +139,8 @@ def target(about: str) -> Target:
 
 
 def edited(raw: RawCommand, entry: LogEntry) -> RawCommand:
-    """A changed prompt of a request: its reference and mask stay, unless others were brought."""
+    """A changed prompt of a request: its reference and mask stay, unless others were brought. Of
+    one that lacks its reference the text says so (`grammar.echo`), until the person drops that."""
     kept = entry.request.reference
     mask_sha256 = kept.mask_sha256 if kept and raw.reference is None else None
     private = {"private": True} if entry.request.private else {}
@@ -144,7 +149,7 @@ def edited(raw: RawCommand, entry: LogEntry) -> RawCommand:
         options={**raw.options, **private},
         reference=raw.reference or (Kept(sha256=kept.sha256) if kept else None),
         mask=raw.mask or (Kept(sha256=mask_sha256) if mask_sha256 else None),
-        parent_sha256=entry.request.parent_sha256,
+        parent_sha256=entry.request.parent_sha256 if kept else None,
     )
 
 
@@ -170,9 +175,12 @@ def may_have(entry: LogEntry, viewer: Viewer) -> bool:
 
 
 def may_read(entry: LogEntry, viewer: Viewer) -> bool:
-    """Prompts that are private, and those whose pictures were refused, are not for everybody."""
-    public = not entry.request.private and (not entry.state.finished or shown_pictures(entry))
-    return (_is_here(entry, viewer) and bool(public)) or may_change(entry, viewer)
+    """Details, and what a new request is made of. What is private is its requester's alone, also
+    where others may manage messages; what was refused is not for everybody."""
+    if entry.request.private:
+        return may_have(entry, viewer)
+    public = not entry.state.finished or bool(shown_pictures(entry))
+    return (_is_here(entry, viewer) and public) or may_change(entry, viewer)
 
 
 def may_report(entry: LogEntry, viewer: Viewer) -> bool:
@@ -199,11 +207,14 @@ def entry_for(session: Session, job_id: UUID, viewer: Viewer, right: Right) -> L
     entry = log.entry(session, job_id)
     if entry is None or entry.forgotten or not entry.user_id:
         return Complaint(text="I have forgotten this request, so I can't do that any more.")
-    if not right(entry, viewer):
-        return Complaint(
-            text="Only who asked for this picture, or who may manage messages here, can do that."
-        )
-    return entry
+    if right(entry, viewer):
+        return entry
+    manager = replace(viewer, requester=replace(viewer.requester, manages=True))
+    if not right(entry, manager):
+        return Complaint(text="Only who asked for this picture can do that.")
+    return Complaint(
+        text="Only who asked for this picture, or who may manage messages here, can do that."
+    )
 
 
 def report(session: Session, job_id: UUID, viewer: Viewer, now: datetime) -> Complaint | None:

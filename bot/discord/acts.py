@@ -91,11 +91,24 @@ async def _readable(client: Easel, raw: RawCommand, sha256: str) -> LogEntry | C
     return await entry_for(client, replace(raw, about=str(entry.job_id)), steer.may_read)
 
 
+async def _parent(client: Easel, raw: RawCommand) -> LogEntry | Complaint:
+    """The request of which a new one is made. What is private stays so: its own buttons are seen by
+    one person and answer them alone, and no other press shows it to more."""
+    entry = await entry_for(client, raw, steer.may_read)
+    seen_by_others = bool(raw.place.workspace_id) and not raw.reply["private"]
+    if isinstance(entry, LogEntry) and entry.request.private and seen_by_others:
+        return Complaint(
+            text="That picture is yours alone, and everybody here would see the new one. Use the "
+            "button under the picture itself, or ask again with /imagine and --private."
+        )
+    return entry
+
+
 async def _edit(client: Easel, raw: RawCommand) -> bool:
     """The prompt of a request, changed; its reference and mask stay."""
 
     async def submit(address: Address) -> UUID | Complaint:
-        entry = await entry_for(client, raw, steer.may_read)
+        entry = await _parent(client, raw)
         if isinstance(entry, Complaint):
             return entry
         return await client.line.submit(steer.edited(raw, entry), address, reader(client))
@@ -108,7 +121,7 @@ async def _remake(client: Easel, raw: RawCommand) -> bool:
 
     async def submit(address: Address) -> UUID | Complaint:
         line = client.line
-        entry = await entry_for(client, raw, steer.may_read)
+        entry = await _parent(client, raw)
         if isinstance(entry, Complaint):
             return entry
         picture = steer.target(raw.about).picture

@@ -206,9 +206,16 @@ class ImageRequest:
     """Where the reference is to be had, until `reference` says what it is."""
     mask_source: Source | None = field(default=None, compare=False)
     use: ReferenceUse | None = None
+    """What the reference is for; None without one."""
     strength: float = 0.6
     reference: Reference | None = None
     parent_sha256: str | None = None
+
+    @property
+    def lacks_reference(self) -> bool:
+        """Whether it was to be drawn from a picture of which nothing is kept: what is blocked for
+        good is not fetched, and a release before 0004 did not fetch what it held either."""
+        return self.use is not None and self.source is None and self.reference is None
 
     @property
     def mode(self) -> Mode:

@@ -11,19 +11,28 @@ import pytest
 from sqlalchemy import select, update
 
 from bot.core import steer
+from bot.core.grammar import parse
 from storage import decisions, forget, jobs, leases, log, review, sanctions, standing
+from storage.catalog import load_catalog
 from storage.database import Database
 from storage.domain import (
+    Complaint,
     Decision,
+    ImageRequest,
     JobState,
+    Place,
+    Platform,
+    RawCommand,
     Reference,
     ReferenceUse,
     Refused,
+    Requester,
     ReviewKind,
     Subject,
 )
+from storage.settings import Settings
 from storage.tables import JobRow, RequestRow, ReviewRow, UsageRow, VerdictRow
-from tests.fakes.nouns import FakeClock, a_request, a_verdict, account, made
+from tests.fakes.nouns import FakeClock, a_request, a_verdict, account, an_event, made
 from tests.storage.test_jobs import Shop, shop
 
 __all__ = ["shop"]
@@ -263,6 +272,39 @@ def test_for_who_is_banned_nothing_is_drawn(shop: Shop) -> None:
         sanctions.unban(session, "discord", "alice", now=shop.clock())
     act(shop, "allow", job_id)
     assert shop.entry(job_id).state is JobState.WAITING
+
+
+@pytest.mark.parametrize(
+    "trace", [{"parent_sha256": "cd" * 32}, {"strength": 0.4}, {"use": ReferenceUse.EDIT}]
+)
+def test_from_the_words_alone_nothing_is_drawn(shop: Shop, trace: dict[str, Any]) -> None:
+    """The reference was not kept: a release before 0004 did not fetch it for what it held."""
+    job_id = held_prompt(shop, request=a_request(**trace))
+    assert "Ask the person to send both again." in why_not(shop, "allow", job_id)
+    entry = shop.entry(job_id)
+    assert (entry.state, entry.held) == (JobState.REFUSED, True), "it is still to be decided"
+    again = steer.again(entry, seed=3)
+    assert isinstance(again, Complaint)
+    assert again.text.startswith("I have not kept the reference image")
+    act(shop, "refuse", job_id)
+    assert not shop.entry(job_id).held
+
+
+def test_what_words_leave_is_no_trace_of_a_reference(shop: Shop) -> None:
+    """Else nothing that is held could be drawn."""
+    raw = RawCommand(
+        event=an_event(),
+        requester=Requester(platform=Platform.DISCORD, user_id="alice"),
+        place=Place(platform=Platform.DISCORD),
+        text="a swastika on a hindu temple --seed 7",
+    )
+    catalog = load_catalog(Settings(_env_file=None))  # type: ignore[call-arg]
+    request = parse(raw, catalog, default_model="builtin", random_seed=lambda: 7)
+    assert isinstance(request, ImageRequest)
+    job_id = held_prompt(shop, request=request)
+    assert not shop.entry(job_id).request.lacks_reference
+    act(shop, "allow", job_id)
+    assert shop.claimed().id == job_id
 
 
 @pytest.mark.parametrize("late", [False, True])

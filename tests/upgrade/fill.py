@@ -182,6 +182,9 @@ def stories(town: Town) -> Iterator[UUID]:
     yield drawn(GRID_A, Decision.BLOCK)
     held = a_verdict(Decision.HOLD, subject=Subject.PROMPT, rule="hate", label="hate")
     yield town.ask(OTHER, held, prompt="a swastika on a hindu temple")
+    # Of these it fetched no reference, and wrote down what it made of the command without it.
+    yield town.ask(GUILD, held, prompt="held with a parent", parent_sha256="cd" * 32)
+    yield town.ask(SOLO, held, prompt="held with a strength", strength=1.0)
     yield town.ask(GUILD, a_verdict(Decision.BLOCK, rule=MINOR_FLOOR_RULE, label="minor"))
     for place, decide in ((SOLO, None), (OTHER, review.allow), (GUILD, review.remove)):
         job = drawn(place)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
@@ -13,12 +14,14 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy import text
 
-from storage import accounts, migrate, restore
+from bot.core.grammar import echo
+from storage import accounts, decisions, log, migrate, restore
 from storage.backup import SIGNS_OF_LIFE
 from storage.blobs import Blobs
 from storage.database import Database
-from storage.domain import Account, Platform
-from storage.tables import RequestRow, ReviewRow, UsageRow
+from storage.domain import Account, JobState, Platform
+from storage.log import LogEntry
+from storage.tables import JobRow, RequestRow, ReviewRow, UsageRow
 from tests.servers import needs_postgres
 from tests.upgrade.busy import Busy
 from tests.upgrade.conftest import KINDS, ROWS, Left
@@ -121,6 +124,39 @@ def test_a_backup_of_it_is_restored(
     everything = {(blob.sha256, blob.kept_apart) for blob in blobs.all()}
     assert len(everything) == report.pictures > 10
     assert everything <= {(blob.sha256, blob.kept_apart) for blob in old.blobs.all()}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_was_held_without_its_reference_is_not_drawn_without_it(
+    left: Callable[[str], Left],
+    new_database: Callable[..., str],
+    opened: Callable[[str], Database],
+    kind: str,
+) -> None:
+    database = opened(new_database(kind, left(kind).url))
+    migrate.upgrade(database)
+
+    def allow(prompt: str) -> LogEntry:
+        with database.write() as session:
+            job_id = session.scalar(
+                sa.select(JobRow.id)
+                .join(RequestRow, RequestRow.id == JobRow.request_id)
+                .where(RequestRow.prompt == prompt)
+                .limit(1)
+            )
+            assert job_id is not None
+            with suppress(decisions.NotDone):
+                decisions.allow(session, job_id, by="mod", now=database.clock())
+        with database.read() as session:
+            entry = log.entry(session, job_id)
+        assert entry is not None
+        return entry
+
+    assert allow("a swastika on a hindu temple").state is JobState.WAITING
+    for prompt in ("held with a parent", "held with a strength"):
+        entry = allow(prompt)
+        assert (entry.state, entry.held) == (JobState.REFUSED, True)
+        assert "--use restyle" in echo(entry.request), "its form asks for a reference"
 
 
 @pytest.mark.parametrize("kind", KINDS)

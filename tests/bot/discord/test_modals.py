@@ -71,6 +71,24 @@ async def test_an_edit_of_a_private_request_stays_private(world: World) -> None:
     assert world.entry.request.private
 
 
+@pytest.mark.parametrize("given", [{}, {"mask": ("m.png", png(2))}])
+async def test_an_edit_of_what_was_refused_with_a_reference_asks_for_it(
+    world: World, given: dict[str, Any]
+) -> None:
+    """What is blocked is not fetched, and the words alone would be another picture."""
+    said = await world.imagine("a nude child", reference=("r.png", png(1)), **given)
+    await world.deliver()
+    shown = await open_editor(world, said)
+    text = boxes(shown)["prompt"]["value"]
+    heard = await world.alice.submit_modal(shown, {"prompt": text.replace("nude child", "cat")})
+    assert "are about a reference image, and there is none" in refusal(heard)
+    assert len(world.job_ids()) == 1
+    shown = await open_editor(world, said)
+    await world.alice.submit_modal(shown, {"prompt": "a cat"})
+    assert world.entry.request.mode is Mode.TEXT_TO_IMAGE, "who wants that can have it"
+    assert world.entry.request.parent_sha256 is None
+
+
 @pytest.mark.parametrize("locale", LOCALES)
 async def test_a_wrong_edit_is_told_in_private(world: World, locale: str) -> None:
     said = await world.drawn()

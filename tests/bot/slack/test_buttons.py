@@ -4,6 +4,7 @@ import pytest
 
 from bot.compose import build_line
 from bot.slack.app import create_app
+from bot.slack.blocks import button
 from bot.slack.manifest import DETAILS
 from bot.slack.run import connect
 from storage import review
@@ -112,6 +113,52 @@ async def test_nobody_else_may_cancel_or_delete(world: World) -> None:
     assert "Only who asked" in told["text"]
     await world.deliver()
     assert len(await world.seen()) == 1
+
+
+async def press_elsewhere(world: World, who: str, action: str) -> None:
+    """A button of the newest card, in a message that all see."""
+    value = f"{world.entry.job_id}" + (":0" if action in ("vary", "enlarge") else "")
+    client = await world.app.workspaces.client("", TEAM)
+    assert client is not None
+    elements = [button(action, value, "x")]
+    blocks = [{"type": "actions", "elements": elements}]
+    await client.chat_postMessage(channel=PICTURES, text="hello", blocks=blocks)
+    await world.press((await world.seen())[-1], action, value, user=who)
+
+
+@pytest.mark.parametrize("who", [BOB, MOD])
+@pytest.mark.parametrize(
+    "action", ["again", "vary", "enlarge", "edit", "details", "fetch", "report"]
+)
+async def test_nobody_else_has_a_private_one(world: World, who: str, action: str) -> None:
+    """Nor do they who may manage messages."""
+    await world.do(world.slack.person, MOD, admin=True)
+    await world.imagine("a very particular prompt --private")
+    world.painter.paint()
+    await press_elsewhere(world, who, action)
+    told = (await world.seen(user=who))[-1]
+    assert told["ephemeral"]
+    said = "Only who asked for this picture can do that."
+    if action == "report":
+        said = "Pictures are reported where they are shown."
+    assert told["text"] == said
+    assert await world.do(world.slack.modal) is None
+    await world.deliver()
+    assert len(world.entries()) == 1
+    assert "particular" not in str(await world.seen(user=who))
+
+
+@pytest.mark.parametrize("action", ["again", "vary", "enlarge"])
+async def test_a_private_one_has_private_children(world: World, action: str) -> None:
+    """Wherever the button stands."""
+    await world.imagine("a very particular prompt --private")
+    world.painter.paint()
+    await press_elsewhere(world, ALICE, action)
+    world.painter.paint()
+    await world.deliver()
+    assert len(world.entries()) == 2
+    assert world.entry.request.private
+    assert "particular" not in str(await world.seen(user=BOB))
 
 
 @pytest.mark.parametrize("who", [ALICE, MOD])
