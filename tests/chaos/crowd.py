@@ -7,12 +7,12 @@ import threading
 import time
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 from sqlalchemy import select
@@ -25,6 +25,7 @@ from tests.chaos.proxy import Proxy
 from tests.fakes.painter import Painter
 from tests.servers import needs_postgres
 
+T = TypeVar("T", bound="Crowd")
 DATABASES = ["sqlite", pytest.param("postgres", marks=needs_postgres)]
 MUCH = {"person_queue_limit": 10_000, "queue_limit": 10_000, "daily_pictures": 10_000}
 
@@ -119,6 +120,8 @@ class Crowd(ABC):
     """`free` says whether the painter draws what waits."""
 
     draws: tuple[str, ...]
+    windows: Mapping[str, tuple[str, ...]]
+    """Where the client is killed over what."""
 
     def __init__(self, site: HeldSite, bot: Process) -> None:
         self.site, self.bot = site, bot
@@ -127,8 +130,8 @@ class Crowd(ABC):
         self.free.set()
 
     @abstractmethod
-    def start(self) -> None:
-        """The bot, and wait until it listens."""
+    def connected(self) -> int:
+        """How often a client has connected so far."""
 
     @abstractmethod
     def ready(self, kind: str) -> tuple[Any, ...]:
@@ -138,8 +141,8 @@ class Crowd(ABC):
     def ask(self, kind: str, *given: Any) -> Asked: ...
 
     @abstractmethod
-    def hold_files(self) -> None:
-        """The next file that is fetched does not come."""
+    def hold_files(self, seconds: float, times: int | None = None) -> None:
+        """So many files that are fetched, or all, come as much later."""
 
     @abstractmethod
     def held_files(self) -> int: ...
@@ -157,8 +160,30 @@ class Crowd(ABC):
         """Whether we have said that nothing will come of it, since writing took too long."""
 
     @abstractmethod
+    def told_after_seconds(self, asked: Asked) -> float: ...
+
+    @abstractmethod
     def answered(self, asked: Asked) -> bool:
         """It is done, once, and whoever asked sees it."""
+
+    @abstractmethod
+    def made(self, asked: Asked) -> list[Mapping[str, Any]]:
+        """Every message that was ever posted for it."""
+
+    @abstractmethod
+    def unacknowledged(self, asked: Asked) -> bool:
+        """Whether something came of it all the same, where that may be."""
+
+    def start(self, bot: Process | None = None) -> None:
+        """A client, by itself the first one, and wait until it listens."""
+        before, bot = self.connected(), bot or self.bot
+        bot.start()
+
+        def listens() -> bool:
+            assert bot.alive, bot.log[-3000:]
+            return self.connected() > before
+
+        until(listens, "the bot is connected")
 
     def insist(self, kind: str, given: tuple[Any, ...], there: Callable[[Asked], Any]) -> Any:
         """Ask until it is `there`: again each time that we are told to try it again."""
@@ -177,13 +202,6 @@ class Crowd(ABC):
             if settled_as is not None and settled_as[0]:
                 return settled_as[0]
 
-    def listening(self, bot: Process, connected: Any) -> None:
-        def there() -> bool:
-            assert bot.alive, bot.log[-3000:]
-            return bool(connected())
-
-        until(there, "the bot is connected")
-
     def killed(self, kind: str, window: str, dice: random.Random) -> None:
         """One of this kind asks, others ask for pictures beside it, and the bot dies."""
         gates, given = self.site.gates, self.ready(kind)
@@ -192,7 +210,7 @@ class Crowd(ABC):
             time.sleep(dice.uniform(0, 0.4))
             self.bot.kill()
         elif window == "fetching":
-            self.hold_files()
+            self.hold_files(60, times=1)
             self.insist(kind, given, lambda _: self.held_files())
             self.bot.kill()
         else:
@@ -212,6 +230,57 @@ class Crowd(ABC):
         if not self.free.is_set():
             until(lambda: not self._untaken(), "the inbox is empty")
             self.free.set()
+
+    def killed_on_the_way(self, kills: int, dice: random.Random) -> Counter[str]:
+        """So often, over all that there is to ask; where."""
+        planned = plan(self.windows, kills, dice)
+        for kind, window in planned:
+            self.killed(kind, window, dice)
+            self.revived()
+        return Counter(window for _, window in planned)
+
+    def stopped_while_files_come(self, kind: str) -> int:
+        """In order, while so many are slow; with which status."""
+        self.hold_files(20)
+        for _ in range(SLOW):
+            self.ask(kind, *self.ready(kind))
+        until(lambda: all(map(self.acknowledged, self.asked)), "all are acknowledged")
+        status = self.bot.stop()
+        self.clear()
+        return status
+
+    def all_are_told(self, asked: Sequence[Asked]) -> float:
+        """That nothing comes of it; after how many seconds at most."""
+        until(lambda: all(map(self.refused, asked)), "everybody is told", 10)
+        return max(map(self.told_after_seconds, asked))
+
+    def later(self) -> None:
+        """When leases are over, and who waited for that has done its work."""
+        time.sleep(self.site.settings.lease_seconds + 1)
+        self.nothing_left()
+
+    def check(self) -> Counter[str]:
+        """How much there was of what; nothing lost, nothing twice."""
+        entries, told = self.site.entries(), Counter[str]()
+        for asked in self.asked:
+            told["asked"] += 1
+            if not self.acknowledged(asked):
+                told["never acknowledged"] += 1
+                told["of those told so by us"] += self.refused(asked)
+                told["of those done all the same"] += self.unacknowledged(asked)
+                continue
+            told["acknowledged"] += 1
+            made = self.made(asked)
+            assert self.answered(asked), (asked, made)
+            if asked.kind in self.draws:
+                told["pictures shown once"] += 1
+                assert asked.event in entries
+                assert len(made) == 1, ("there was another message once", made)
+            else:
+                told[f"{asked.kind}: done once"] += 1
+            if asked.kind == "report":
+                assert self.reports(asked.user) == 1
+        return told
 
     def nothing_left(self) -> None:
         """Wait until nothing stands in the inbox, and all that was acknowledged is answered."""
@@ -269,3 +338,11 @@ class Crowd(ABC):
         finally:
             over.set()
             thread.join()
+
+
+@contextmanager
+def opened(it: T) -> Iterator[T]:
+    """Somebody paints, and the bot listens."""
+    with it.painted():
+        it.start()
+        yield it

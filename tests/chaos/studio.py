@@ -20,6 +20,7 @@ from tests.chaos.crowd import (
     TOLD,
     Asked,
     Crowd,
+    opened,
 )
 from tests.chaos.harness import Process, until
 from tests.chaos.nursery import HeldSite, Nursery
@@ -54,6 +55,7 @@ class Studio(Crowd):
     """A workspace with a bot in it. Each request has a channel of its own, since Slack takes one
     message a second in each."""
 
+    windows = WINDOWS
     draws = ("draw", "picture", "mention", "form", "edit", "vary", "again")
 
     def __init__(self, site: HeldSite, slack: FakeSlack, bot: Process) -> None:
@@ -61,14 +63,13 @@ class Studio(Crowd):
         self.slack = slack
         self._places = 0
 
-    def start(self) -> None:
-        opened = self.slack.status()["opened"]
-        self.bot.start()
-        self.listening(self.bot, lambda: self.slack.status()["opened"] > opened)
+    def connected(self) -> int:
+        return int(self.slack.status()["opened"])
 
-    def hold_files(self) -> None:
+    def hold_files(self, seconds: float, times: int | None = None) -> None:
+        path = "files-pri"
         self.slack.fault(
-            status=0, seconds=60, times=1, methods=["GET"], path="files-pri", after=False
+            status=0, seconds=seconds, times=times, methods=["GET"], path=path, after=False
         )
 
     def held_files(self) -> int:
@@ -181,6 +182,9 @@ class Studio(Crowd):
             return any(NOT_NOW in m["text"] for m in self._told(place))
         return NOT_NOW in str(self.slack.delivery(delivery)["answer"])
 
+    def told_after_seconds(self, asked: Asked) -> float:
+        return float(self.slack.delivery(asked.more[0])["acknowledged_after_seconds"])
+
     def answered(self, asked: Asked) -> bool:
         entry = self.site.entries().get(asked.event)
         if asked.kind in self.draws:
@@ -214,30 +218,19 @@ class Studio(Crowd):
             time.sleep(1)
         assert not missing()
 
+    def made(self, asked: Asked) -> list[Mapping[str, Any]]:
+        return [*self.cards(self.job(asked.event))]
+
+    def unacknowledged(self, asked: Asked) -> bool:
+        """It may have been written down before Slack heard of that."""
+        assert len(self.made(asked)) <= 1
+        return asked.event in self.site.entries()
+
     def check(self) -> Counter[str]:
-        """How much there was of what; nothing lost, nothing twice."""
-        entries, told = self.site.entries(), Counter[str]()
-        for asked in self.asked:
-            told["asked"] += 1
-            cards = self.cards(self.job(asked.event))
-            assert len(cards) <= 1, ("there was another message once", cards)
-            if not self.acknowledged(asked):
-                told["never acknowledged"] += 1
-                told["of those told so by us"] += self.refused(asked)
-                told["of those written down, and done"] += asked.event in entries
-                continue
-            told["acknowledged"] += 1
-            assert self.answered(asked), (asked, cards)
-            if asked.kind in self.draws:
-                told["pictures shown once"] += 1
-                assert asked.event in entries
-            else:
-                told[f"{asked.kind}: done once"] += 1
-            if asked.kind == "report":
-                assert self.reports(asked.user) == 1
-            if asked.kind in EVENTS:
-                tries = len(self.slack.delivery(asked.more[0])["attempts"])
-                told["events that came again"] += tries > 1
+        told = super().check()
+        events = [a for a in self.asked if a.kind in EVENTS and self.acknowledged(a)]
+        tries = [len(self.slack.delivery(a.more[0])["attempts"]) for a in events]
+        told["events that came again"] = sum(n > 1 for n in tries)
         return told
 
 
@@ -260,8 +253,8 @@ def studio(
     environment: Mapping[str, str] = MappingProxyType({}),
 ) -> Iterator[Studio]:
     slack.loosen(1000)
-    with HeldSite(folder, nursery, "slack", {**slack.environment, **environment}, **given) as site:
-        it = Studio(site, slack, site.bot())
-        with it.painted():
-            it.start()
-            yield it
+    with (
+        HeldSite(folder, nursery, "slack", {**slack.environment, **environment}, **given) as site,
+        opened(Studio(site, slack, site.bot())) as it,
+    ):
+        yield it
