@@ -12,11 +12,13 @@ from sqlalchemy.orm import Session
 
 from bot.core import steer
 from bot.i18n import say
+from bot.showing import Operators
 from bot.slack import files, personal
 from bot.slack.intake import Address, Heard, apologise, hear
 from bot.slack.workspaces import passes
 from storage import deliveries, inbox, log
 from storage.domain import Complaint, Kept, RawCommand
+from storage.inbox import Sealed
 from storage.log import LogEntry
 
 if TYPE_CHECKING:
@@ -47,11 +49,15 @@ class Acts:
             await apologise(heard)
 
     async def _heard(self, raw: RawCommand, *, sure: bool = False) -> Heard | None:
-        """None when the app is not installed there any more: nobody is left to answer."""
+        """None when the app is not installed there any more: nobody is left to answer. Raises
+        Sealed when the key does not open their token."""
         place = raw.place
-        client = await self._app.workspaces.client(
-            place.enterprise_id, place.workspace_id, patient=True
-        )
+        try:
+            client = await self._app.workspaces.client(
+                place.enterprise_id, place.workspace_id, patient=True
+            )
+        except Operators as wrong:
+            raise Sealed from wrong
         return await hear(self._app, client, raw, sure=sure) if client else None
 
 
