@@ -90,7 +90,7 @@ async def _draw(heard: Heard) -> bool:
             known = await _readable(heard, raw.reference.sha256)
             if isinstance(known, Complaint):
                 return known
-        return await line.submit(raw, address, files.reader(heard.client))
+        return await line.submit(raw, address, files.reader(heard.client, raw))
 
     return await _ask(heard, submit, private=_is_private(heard))
 
@@ -114,7 +114,8 @@ async def _edit(heard: Heard) -> bool:
             entry = known if isinstance(known, Complaint) else entry
         if isinstance(entry, Complaint):
             return entry
-        return await line.submit(steer.edited(raw, entry), address, files.reader(heard.client))
+        read = files.reader(heard.client, raw)
+        return await line.submit(steer.edited(raw, entry), address, read)
 
     return await _ask(heard, submit, private=_is_private(heard))
 
