@@ -22,7 +22,12 @@ def blobs(tmp_path: Path) -> Blobs:
 
 
 def painted(
-    database: Database, clock: FakeClock, blobs: Blobs, decision: Decision, user: str = "alice"
+    database: Database,
+    clock: FakeClock,
+    blobs: Blobs,
+    decision: Decision,
+    user: str = "alice",
+    pixels: bytes = PIXELS,
 ) -> UUID:
     with database.write() as session:
         recorded(session, now=clock(), user=user)
@@ -37,7 +42,7 @@ def painted(
         assert job is not None
         outcome = made(job, decision)
         [picture] = outcome.pictures
-        sha256 = blobs.put(PIXELS, kept_apart=decision in (Decision.HOLD, Decision.BLOCK))
+        sha256 = blobs.put(pixels, kept_apart=decision in (Decision.HOLD, Decision.BLOCK))
         object.__setattr__(picture, "sha256", sha256)
         assert jobs.finish(session, job, outcome, clock())
     return job.id
@@ -119,3 +124,28 @@ def test_what_is_not_there_is_told(database: Database, clock: FakeClock, blobs: 
         blobs.delete(stored.sha256)
     with pytest.raises(FileNotFoundError):
         judge(database, clock, blobs, decisions.allow, one)
+
+
+@pytest.mark.parametrize("at_once", [1, pixels.BATCH])
+def test_what_is_not_there_keeps_no_other_in_its_place(
+    database: Database,
+    clock: FakeClock,
+    blobs: Blobs,
+    monkeypatch: pytest.MonkeyPatch,
+    at_once: int,
+) -> None:
+    monkeypatch.setattr(pixels, "BATCH", at_once)
+    jobs = [painted(database, clock, blobs, Decision.ALLOW, pixels=bytes([n])) for n in range(3)]
+    with database.write() as session:
+        hashes = [
+            sha256
+            for job in jobs
+            for sha256 in decisions.remove(session, job, by="mod", now=clock())
+        ]
+    first, *others = sorted(hashes)
+    blobs.delete(first)
+    with pytest.raises(FileNotFoundError):
+        pixels.settle(database, blobs, hashes)
+    assert {(stored.sha256, stored.kept_apart) for stored in blobs.all()} == {
+        (sha256, True) for sha256 in others
+    }
