@@ -256,6 +256,9 @@ def test_what_may_be_pressed(both: Database, clock: FakeClock) -> None:
     assert not steer.may_read(entry, viewer(OTHER, "T2"))
     assert steer.may_change(entry, viewer(OTHER, "T1", manages=True))
     assert not steer.may_change(entry, viewer(OTHER, "T2", manages=True))
+    assert steer.may_have(entry, viewer(ONE, "T1"))
+    assert steer.may_have(entry, viewer(ONE, "", "D1")), "wherever they are"
+    assert not steer.may_have(entry, viewer(OTHER, "T1", manages=True)), "not who moderates"
     assert not steer.may_read(private, viewer(bob, "", "DM2", manages=True))
     assert steer.may_read(private, viewer(bob, "", "DM1")), "a group shares its messages"
 

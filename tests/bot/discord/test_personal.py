@@ -93,6 +93,24 @@ async def test_a_private_result_that_could_not_be_sent_is_fetched(world: World) 
     assert "Nothing" in told(await world.alice.slash(world.channel, "queue"))
 
 
+async def test_nobody_else_fetches_it(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not who may manage messages there either, with a client that presses what it cannot see."""
+    await world.imagine("a red apple", private=True)
+    world.painter.paint()
+    job_id = world.entry.job_id
+    before = world.delivery(job_id)
+    await world.line.write(lambda s: deliveries.give_up(s, before, "direct messages are closed"))
+    said = await world.alice.slash(world.channel, "queue")
+    assert said.response is not None
+    monkeypatch.setattr("simcord.actors.can_access_message", lambda *_: True)
+    fetch = button(said.response.components, "fetch")
+    for stranger in (world.mod, world.bob):
+        fetched = await stranger.click(said.response, custom_id=fetch)
+        await world.deliver()
+        assert "Only who asked for this picture" in refusal(fetched)
+        assert world.delivery(job_id).address == before.address
+
+
 @pytest.mark.parametrize("locale", LOCALES)
 async def test_usage_of_the_day(world: World, locale: str) -> None:
     await world.drawn("a red apple", count=2)

@@ -117,6 +117,42 @@ async def test_a_file_that_i_may_not_see(settings: Settings) -> None:
     assert "Invite me" in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        *((status, "I may not see that file") for status in (401, 403, 404, 428)),
+        *((status, "I couldn't fetch") for status in (429, 500, 502, 503, 504)),
+    ],
+)
+async def test_a_failure_is_not_said_to_be_a_refusal(
+    settings: Settings, status: int, words: str
+) -> None:
+    with answering(status) as server:
+        local = make_settings(settings.data_folder, slack_api_url=f"{server.url}/api/")
+        with pytest.raises(Unavailable, match=words):
+            await read(local, url_private=f"{server.url}/a.png")
+
+
+@pytest.mark.parametrize(
+    "fault", [{"error": "internal_error"}, {"error": "ratelimited"}, {"status": 503}]
+)
+async def test_a_failure_that_passes_is_left_to_be_tried_again(
+    settings: Settings, slack: FakeSlack, fault: dict[str, Any]
+) -> None:
+    file = slack.file("a.png", png(3))
+    slack.fault(path="files.info", after=False, times=1, **fault)
+    with pytest.raises(SlackApiError):
+        await read(settings, id=file)
+    assert await read(settings, id=file) == png(3)
+
+
+@pytest.mark.parametrize("code", ["file_not_found", "missing_scope", "file_deleted"])
+async def test_a_refusal_is_told(settings: Settings, slack: FakeSlack, code: str) -> None:
+    slack.fault(path="files.info", after=False, error=code)
+    with pytest.raises(Unavailable, match="I may not see that file"):
+        await read(settings, id=slack.file("a.png", png(3)))
+
+
 def test_what_is_a_picture() -> None:
     assert is_picture({"mimetype": "image/png"})
     assert is_picture({"file_access": "check_file_info"}), "a stub says nothing yet"

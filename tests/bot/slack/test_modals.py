@@ -172,6 +172,25 @@ async def test_who_is_not_there_any_more_draws_from_nothing_that_is(world: World
     assert "not in this conversation" in (await world.seen())[-1]["text"]
 
 
+async def test_a_form_that_does_not_open_is_apologised_for(world: World) -> None:
+    """By each of its ways; Slack itself says nothing of it."""
+    message = await world.drawn("a red apple")
+    ways = (
+        (world.slack.shortcut, (DRAW,), world.direct),
+        (world.slack.message_shortcut, (REFERENCE, message), world.seen),
+        (world.slack.command, ("/imagine", ""), world.seen),
+        (world.slack.press, (message, "easel:edit"), world.seen),
+    )
+    for act, given, look in ways:
+        before = len(await look())
+        await world.do(world.slack.fault, path="views.open", cut=True, times=1, after=False)
+        heard = await world.told(act, *given)
+        assert heard["acknowledged"], given
+        [told] = (await look())[before:]
+        assert "Something went wrong here" in told["text"], given
+        assert await world.do(world.slack.modal) is None
+
+
 async def test_a_message_without_a_picture(world: World) -> None:
     await world.do(world.slack.say, "no picture here")
     [message] = await world.seen()

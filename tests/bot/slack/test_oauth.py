@@ -1,5 +1,6 @@
 """Many workspaces: who installs the app, and whose token speaks where."""
 
+import asyncio
 import sqlite3
 from collections.abc import AsyncIterator
 from functools import partial
@@ -104,6 +105,41 @@ async def test_a_workspace_that_took_the_app_off_is_gone(world: World, address: 
     await world.imagine("a red apple")
     await world.do(world.slack.fault, path="*", error="token_revoked", after=False)
     await world.deliver()
+    assert world.entry.state is JobState.CANCELLED
+
+
+async def uninstall(world: World) -> None:
+    """Until the app has heard of it."""
+    await world.do(world.slack.revoke)
+    client: object = world
+    while client is not None:
+        await asyncio.sleep(0.01)
+        client = await world.app.workspaces.client("", TEAM)
+
+
+async def test_a_take_down_outlives_an_uninstallation(world: World, address: str) -> None:
+    """What stands there still may be reached again."""
+    await install(world, address)
+    message = await world.drawn("a red apple")
+    job = world.entry.job_id
+    await uninstall(world)
+    await world.line.write(lambda s: deliveries.desire(s, job, removed=True))
+    await world.once()
+    assert world.deliveries()[0].trouble == "NotInstalled"
+    [(well, words)] = _cards(world.line.settings)
+    assert (well, "taken down: Easel fails with NotInstalled since" in words) == (False, True)
+    await install(world, address)
+    await world.line.write(lambda s: deliveries.desire(s, job, removed=True))
+    await world.once()
+    assert message["ts"] not in [m["ts"] for m in await world.seen()]
+    assert _cards(world.line.settings) == []
+
+
+async def test_nothing_is_drawn_where_it_was_taken_off(world: World, address: str) -> None:
+    await install(world, address)
+    await world.imagine("a red apple")
+    await uninstall(world)
+    await world.once()
     assert world.entry.state is JobState.CANCELLED
 
 

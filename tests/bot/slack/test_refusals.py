@@ -18,7 +18,7 @@ from storage.settings import Settings
 from storage.tables import DeliveryRow
 from tests.bot.slack.watched import asked, scraped
 from tests.fakes.slack_client import Seen
-from tests.fakes.slack_state import APP, PICTURES
+from tests.fakes.slack_state import APP, MOD, PICTURES
 from tests.fakes.slack_world import World
 
 OF_ALL_METHODS = (
@@ -228,6 +228,28 @@ async def test_what_may_not_be_there_is_told_and_in_the_queue(
     await world.imagine("queue")
     listed = [m for m in await world.seen() if m["ephemeral"]][-1]
     assert "can't show it where you asked" in listed["text"]
+    await world.press(listed, "fetch", str(world.entry.job_id))
+    await world.deliver()
+    assert len((await world.direct())[-1]["images"]) == 1
+
+
+async def test_what_could_not_be_sent_is_fetched_by_who_asked_alone(world: World) -> None:
+    """Not by who manages the workspace."""
+    await quick(world)
+    await world.do(world.slack.person, MOD, admin=True)
+    await world.imagine("a red apple --private")
+    world.painter.paint()
+    await refused(world, "conversations.open", "user_not_visible", None)
+    await world.once()
+    await world.do(world.slack.clear_faults)
+    assert row(world).gone
+    await world.imagine("queue")
+    listed = [m for m in await world.seen() if m["ephemeral"]][-1]
+    await world.press(listed, "fetch", str(world.entry.job_id), user=MOD)
+    await world.deliver()
+    told = [m for m in await world.seen(user=MOD) if m["ephemeral"]][-1]
+    assert "Only who asked" in told["text"]
+    assert await world.direct(MOD) == []
     await world.press(listed, "fetch", str(world.entry.job_id))
     await world.deliver()
     assert len((await world.direct())[-1]["images"]) == 1
