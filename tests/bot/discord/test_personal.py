@@ -1,6 +1,7 @@
 """`/queue`, `/usage`, `/privacy` and `/help`: told to one person alone."""
 
 import json
+import threading
 from datetime import timedelta
 
 import pytest
@@ -8,10 +9,11 @@ from simcord import InteractionResult
 
 from bot.core import mine
 from bot.i18n import format_day, say
-from storage import deliveries, forget, review
+from storage import deliveries, export, forget, review
 from storage.domain import Delivery, JobState
 from tests.fakes.discord_world import World, button, custom_ids, refusal
 from tests.fakes.nouns import account
+from tests.fakes.threads import threads_of
 
 LOCALES = ["en", "fr", "es"]
 
@@ -136,6 +138,15 @@ async def test_export_is_a_file_with_everything(world: World) -> None:
     assert len(stored["pictures"]) == len(stored["usage"]) == 1
     assert "boat" not in json.dumps(stored)
     assert "simcord_interaction" not in json.dumps(stored), "no token leaves"
+
+
+async def test_an_export_keeps_nobody_else_waiting(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran = threads_of(monkeypatch, export, "person", "files")
+    await world.alice.slash(world.channel, "privacy export")
+    assert ran.keys() == {"person", "files"}
+    assert threading.current_thread() not in ran.values()
 
 
 async def test_an_export_larger_than_a_file_may_be_comes_in_parts(world: World) -> None:
