@@ -30,7 +30,7 @@ from storage.domain import Account, Place, Platform, Requester
 from storage.inbox import Envelope
 from storage.places import WorkspaceRules
 from tests.conftest import make_settings
-from tests.fakes.nouns import FakeClock, a_request, an_event, made
+from tests.fakes.nouns import FakeClock, a_request, an_event, claimed, made
 
 SLACK, DISCORD = Platform.SLACK, Platform.DISCORD
 
@@ -289,15 +289,7 @@ def test_in_direct_messages_each_person_is_a_server(database: Database, clock: F
     clock.advance(seconds=1)
     job_id = asked(database, clock, bob, where="")
     with database.write() as session:
-        job = leases.claim(
-            session,
-            ["builtin"],
-            worker="w",
-            lease=timedelta(seconds=10),
-            max_attempts=3,
-            now=clock(),
-        )
-    assert job is not None
+        job = claimed(session, clock())
     assert job.id == job_id
 
 
@@ -326,15 +318,7 @@ def test_who_is_banned_waits_for_nothing(database: Database, clock: FakeClock) -
     """Nor does somebody else with the same id lose anything."""
     first = asked(database, clock, ONE)
     with database.write() as session:
-        job = leases.claim(
-            session,
-            ["builtin"],
-            worker="w",
-            lease=timedelta(seconds=10),
-            max_attempts=3,
-            now=clock(),
-        )
-        assert job is not None
+        job = claimed(session, clock())
         assert job.id == first
     waiting, elsewhere = asked(database, clock, ONE), asked(database, clock, ONE, where="T3")
     other = asked(database, clock, OTHER)

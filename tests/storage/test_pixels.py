@@ -6,12 +6,12 @@ from uuid import UUID
 
 import pytest
 
-from storage import decisions, forget, jobs, leases, log, pixels, sweep
+from storage import decisions, forget, jobs, log, pixels, sweep
 from storage.blobs import Blobs, open_blobs
 from storage.database import Database
 from storage.domain import Decision, Reference, ReferenceUse
 from tests.conftest import make_settings
-from tests.fakes.nouns import FakeClock, a_request, account, made, recorded
+from tests.fakes.nouns import FakeClock, a_request, account, claimed, made, recorded
 
 PIXELS = b"the same"
 
@@ -31,15 +31,7 @@ def painted(
 ) -> UUID:
     with database.write() as session:
         recorded(session, now=clock(), user=user)
-        job = leases.claim(
-            session,
-            ["builtin"],
-            worker="w",
-            lease=timedelta(seconds=10),
-            max_attempts=3,
-            now=clock(),
-        )
-        assert job is not None
+        job = claimed(session, clock())
         outcome = made(job, decision)
         [picture] = outcome.pictures
         sha256 = blobs.put(pixels, kept_apart=decision in (Decision.HOLD, Decision.BLOCK))
