@@ -108,11 +108,6 @@ class Database:
         finally:
             connection.close()
 
-    def lock(self, session: Session, name: str) -> None:
-        """Let transactions of the same name run one after the other, until commit."""
-        if not self.is_sqlite:
-            session.execute(text("select pg_advisory_xact_lock(hashtext(:name))"), {"name": name})
-
     def close(self) -> None:
         self.engine.dispose()
 
@@ -130,6 +125,12 @@ def _understood(url: URL) -> URL:
 def is_sqlite(session: Session) -> bool:
     """For who is given a session and no Database."""
     return session.get_bind().dialect.name == "sqlite"
+
+
+def lock(session: Session, name: str) -> None:
+    """Let transactions of the same name run one after the other, until commit."""
+    if not is_sqlite(session):
+        session.execute(text("select pg_advisory_xact_lock(hashtext(:name))"), {"name": name})
 
 
 def connect(settings: Settings, clock: Clock = utc_now) -> Database:

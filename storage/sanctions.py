@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID, uuid4
 
-from sqlalchemy import and_, select, text
+from sqlalchemy import and_, select
 from sqlalchemy.orm import Session
 
 from storage import accounts, jobs
-from storage.database import is_sqlite
+from storage.database import lock
 from storage.domain import Account
 from storage.tables import BanRow, JobRow, RequestRow, SanctionRow, is_open, row_by_row
 
@@ -27,9 +27,7 @@ def ban(session: Session, job_id: UUID, *, by: str, now: datetime, here: bool = 
         raise LookupError("nobody knows who asked for this: they had themselves forgotten")
     if here and not workspace_id:
         raise LookupError("this was asked for in no server or workspace")
-    if not is_sqlite(session):  # As accept does: what is under way is seen, or sees this.
-        lock = text("select pg_advisory_xact_lock(hashtext(:name))")
-        session.execute(lock, {"name": str(account)})
+    lock(session, str(account))  # As accept does: what is under way is seen, or sees this.
     already = select(SanctionRow.id).where(
         accounts.sanctioned(account), accounts.IS_BAN, SanctionRow.workspace_id == workspace_id
     )

@@ -1,5 +1,6 @@
 """Who has installed the Slack app: sealed tokens by enterprise and team."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from sqlalchemy import and_, false, or_, select
@@ -30,9 +31,9 @@ def find(session: Session, enterprise_id: str, team_id: str) -> str | None:
     return ranked[0].sealed if ranked else None
 
 
-def newest(session: Session) -> str | None:
+def newest_first(session: Session) -> Sequence[str]:
     order = SlackInstallationRow.installed_at.desc()
-    return session.scalar(select(SlackInstallationRow.sealed).order_by(order).limit(1))
+    return session.scalars(select(SlackInstallationRow.sealed).order_by(order)).all()
 
 
 def delete(session: Session, enterprise_id: str, team_id: str) -> None:

@@ -4,7 +4,9 @@ whose server is not named are left out; one that is named and does not answer ma
 import os
 
 import pytest
-from sqlalchemy import make_url
+from sqlalchemy import make_url, text
+
+from storage.database import Database
 
 POSTGRES, REDIS = "EASEL_TEST_POSTGRES_URL", "EASEL_TEST_REDIS_URL"
 
@@ -41,3 +43,13 @@ def server_settings(request: pytest.FixtureRequest, broker_url: str) -> dict[str
         return {}
     database_url = request.getfixturevalue("empty_postgres_url")
     return {"database_url": database_url, "broker_url": broker_url}
+
+
+def somebody_waits(database: Database) -> bool:
+    """In PostgreSQL, for a lock."""
+    query = text(
+        "select count(*) from pg_stat_activity "
+        "where datname = current_database() and wait_event_type = 'Lock'"
+    )
+    with database.read() as session:
+        return bool(session.scalar(query))

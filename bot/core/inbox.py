@@ -59,7 +59,7 @@ class Adapter(Protocol):
 
     async def act(self, raw: RawCommand) -> bool:
         """Do it, and tell whoever asked. True if its row has been emptied already, in the
-        transaction that accepted it."""
+        transaction that accepted it. Raises Sealed when what it takes cannot be decrypted."""
 
     async def apologise(self, raw: RawCommand) -> None:
         """Tell that something of ours broke; whoever waits should know."""
@@ -203,6 +203,9 @@ class Inbox:
                 emptied = await self._adapter.act(raw)
             else:
                 await self._adapter.apologise(raw)
+        except Sealed:
+            await self._leave_sealed([str(raw.event)])
+            return
         except Exception as error:
             passing = isinstance(error, PASSING) or self._adapter.passes(error)
             passing = passing and tries < MOST_TRIES
@@ -255,15 +258,18 @@ class Inbox:
             try:
                 raw = self._envelope.open(row.body)
             except Sealed:
-                # With the right key it can be read again, until it is a day old.
-                logger.error("inbox.sealed", received_at=row.received_at.isoformat())
                 sealed.append(row.event_key)
                 continue
             self._start(replace(raw, heard_at=row.received_at), row.tries)
         if sealed:
-            at = self._database.clock() + self._lease
-            await self._settle(lambda s: inbox.leave(s, sealed, at))
+            await self._leave_sealed(sealed)
         return len(rows)
+
+    async def _leave_sealed(self, events: Collection[str]) -> None:
+        """With the right key they can be done, until they are a day old."""
+        logger.error("inbox.sealed", count=len(events))
+        at = self._database.clock() + self._lease
+        await self._settle(lambda s: inbox.leave(s, events, at))
 
     def _look(self) -> list[Untaken]:
         now, mine = self._database.clock(), (self._platform, self.application)

@@ -21,7 +21,7 @@ from bot.references import Fetcher, Reader, Turns, gather, no_reader
 from storage import doorbell, inbox, jobs, places, sweep
 from storage.blobs import Blobs
 from storage.catalog import Catalog
-from storage.database import Database
+from storage.database import Database, lock
 from storage.domain import Complaint, ImageRequest, RawCommand
 from storage.settings import Settings
 
@@ -134,7 +134,7 @@ class Line:
         go, so that its row stays."""
         now = self.database.clock()
         with self.database.write() as session:
-            self.database.lock(session, str(raw.requester))
+            lock(session, str(raw.requester))
             known = jobs.known(session, raw.event, raw.press, raw.heard_at or now)
             taken = known or accept.accept(
                 session, self.settings, request, raw, address, checked, now

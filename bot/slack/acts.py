@@ -12,11 +12,13 @@ from sqlalchemy.orm import Session
 
 from bot.core import steer
 from bot.i18n import say
+from bot.showing import Operators
 from bot.slack import files, personal
 from bot.slack.intake import Address, Heard, apologise, hear
 from bot.slack.workspaces import passes
 from storage import deliveries, inbox, log
 from storage.domain import Complaint, Kept, RawCommand
+from storage.inbox import Sealed
 from storage.log import LogEntry
 
 if TYPE_CHECKING:
@@ -47,11 +49,15 @@ class Acts:
             await apologise(heard)
 
     async def _heard(self, raw: RawCommand, *, sure: bool = False) -> Heard | None:
-        """None when the app is not installed there any more: nobody is left to answer."""
+        """None when the app is not installed there any more: nobody is left to answer. Raises
+        Sealed when the key does not open their token."""
         place = raw.place
-        client = await self._app.workspaces.client(
-            place.enterprise_id, place.workspace_id, patient=True
-        )
+        try:
+            client = await self._app.workspaces.client(
+                place.enterprise_id, place.workspace_id, patient=True
+            )
+        except Operators as wrong:
+            raise Sealed from wrong
         return await hear(self._app, client, raw, sure=sure) if client else None
 
 
@@ -84,7 +90,7 @@ async def _draw(heard: Heard) -> bool:
             known = await _readable(heard, raw.reference.sha256)
             if isinstance(known, Complaint):
                 return known
-        return await line.submit(raw, address, files.reader(heard.client))
+        return await line.submit(raw, address, files.reader(heard.client, raw))
 
     return await _ask(heard, submit, private=_is_private(heard))
 
@@ -108,7 +114,8 @@ async def _edit(heard: Heard) -> bool:
             entry = known if isinstance(known, Complaint) else entry
         if isinstance(entry, Complaint):
             return entry
-        return await line.submit(steer.edited(raw, entry), address, files.reader(heard.client))
+        read = files.reader(heard.client, raw)
+        return await line.submit(steer.edited(raw, entry), address, read)
 
     return await _ask(heard, submit, private=_is_private(heard))
 

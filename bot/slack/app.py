@@ -10,13 +10,16 @@ from typing import Any
 
 import structlog
 from slack_bolt.async_app import AsyncApp
+from slack_bolt.context.respond.async_respond import AsyncRespond
 from slack_bolt.oauth.async_oauth_settings import AsyncOAuthSettings
+from slack_bolt.response import BoltResponse
 from slack_sdk.oauth.state_store.stateless import StatelessOAuthStateStore
 
 from bot.compose import build_line
 from bot.core.inbox import Inbox
 from bot.core.line import Line
 from bot.i18n import mark
+from bot.showing import Operators
 from bot.slack import acts, commands, events, manage, modals, presses, tenants
 from bot.slack.acts import Acts
 from bot.slack.intake import Places, in_all_languages
@@ -28,6 +31,9 @@ from storage.settings import Settings
 logger = structlog.get_logger()
 
 STATE_SECONDS = 300
+LOCKED = mark(
+    "I can do nothing in this workspace just now: my own settings are wrong. Tell who runs me."
+)
 NO_WORKSPACE = mark(
     "I cannot find this workspace in Slack. Try again in a minute; if it stays so, ask an "
     "administrator to install the app again."
@@ -144,6 +150,10 @@ def _oauth(settings: Settings, installations: Installations) -> AsyncOAuthSettin
     )
 
 
-async def _failed(error: Exception) -> None:
+async def _failed(error: Exception, respond: AsyncRespond) -> BoltResponse | None:
     """Bolt's own words would quote the request."""
     logger.error("slack.failed", error=type(error).__name__)
+    if isinstance(error, Operators) and respond.response_url:
+        await respond(in_all_languages(LOCKED))
+        return BoltResponse(status=200)
+    return None  # Slack is answered 500, and tells its events again.

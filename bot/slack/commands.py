@@ -13,7 +13,7 @@ from bot.slack import modals, personal
 from bot.slack.blocks import section
 from bot.slack.intake import (
     Heard,
-    apologise,
+    apologising,
     asks_privately,
     client_of,
     hear,
@@ -54,14 +54,11 @@ def register(app: Easel) -> None:
         await ack()
         raw = raw_command(context, "trigger", trigger, channel_id=where)
         heard = await hear(app, client_of(context), raw)
-        try:
+        async with apologising(heard):
             if text:
                 await talk(heard, text)
             else:
                 await modals.open_draw(heard)
-        except Exception:
-            await apologise(heard)
-            raise
 
     app.command("/imagine")(imagine)
 

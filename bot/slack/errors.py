@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from slack_sdk.errors import SlackApiError
 
 from bot.showing import Doubtful, Gone, Operators, Refusal, RetryLater, Told
-from bot.slack.workspaces import SOON, error_code, http_status
+from bot.slack.workspaces import SOON, WRONG_KEY, error_code, http_status
 
 MESSAGE_GONE = "message_not_found"
 FILE_GONE = ("file_not_found", "file_deleted")
@@ -73,7 +73,8 @@ SORTS: Mapping[str, type[Refusal]] = {
     **dict.fromkeys(_GONE, Gone),
 }
 """All others are Doubtful."""
-OPERATORS = frozenset(_OPERATORS)
+OPERATORS = frozenset({*_OPERATORS, WRONG_KEY})
+"""Codes of what the operator alone can mend."""
 
 
 def refusal(error: SlackApiError, *, installed: bool, removing: bool) -> Refusal:

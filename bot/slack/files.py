@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
@@ -16,7 +17,7 @@ from bot.references.fetch import Unavailable, download
 from bot.showing import PictureReader, RetryLater
 from bot.slack.words import clip
 from bot.slack.workspaces import error_code, passes
-from storage.domain import Attached, CardPicture, Complaint
+from storage.domain import Attached, CardPicture, Complaint, RawCommand
 
 File = Mapping[str, Any]
 
@@ -27,6 +28,10 @@ UPLOAD_SECONDS = 60
 ALT_TEXT_LIMIT = 1000
 
 _ENDINGS = {"image/png": "png", "image/jpeg": "jpg"}
+FORM = "view"
+"""The kind of event with which a form comes back."""
+_PATH = re.compile(r"/files-pri/[A-Z0-9]+-([A-Z0-9]+)/[^/]+")
+"""Of a file's URL, with its id; docs.slack.dev, "File object"."""
 SLACK_APIS = ("slack.com", "slack-gov.com")
 SLACK_FILES = ("files.slack.com", "files.slack-gov.com")
 
@@ -48,16 +53,68 @@ def attached(file: File) -> Attached | Complaint:
     return Attached(name=str(file.get("name") or ""), size_bytes=size, address=address)
 
 
-def reader(client: AsyncWebClient) -> Reader:
-    """Where Slack has not said the URL of a file, it is asked by the file's id."""
+def reader(client: AsyncWebClient, asked: RawCommand) -> Reader:
+    """Where Slack has not said the URL of a file, it is asked by the file's id. A message shows
+    what it brings; what a form names is read only for who may see it from where they asked."""
 
     async def read(file: Attached) -> bytes:
         url = file.address
+        if asked.event.kind == FORM:
+            return await _download(client, await _seen(client, file, asked))
         if "/" not in url:
-            url = str((await _info(client, url)).get("url_private") or "")
+            url = _url(await _info(client, url))
         return await _download(client, url)
 
     return read
+
+
+async def _seen(client: AsyncWebClient, file: Attached, asked: RawCommand) -> str:
+    """Where the file is, if it is the person's own, or shown in their conversation. Raises
+    Unavailable."""
+    brought = _PATH.fullmatch(urlsplit(file.address).path)
+    try:
+        found = await _info(client, brought[1] if brought else file.address)
+    except Unseen:
+        if brought is None:
+            raise
+        return file.address  # In none of our conversations: the form alone shows it to us.
+    channel, user = asked.place.channel_id, asked.requester.user_id
+    if found.get("user") == user or await _shown(client, found, channel, user):
+        return _url(found)
+    raise Unavailable(
+        Complaint(text="That file is not in this conversation. Upload it here, and ask again.")
+    )
+
+
+async def _shown(client: AsyncWebClient, file: File, channel: str, user: str) -> bool:
+    """Whether this person sees it in this conversation; a public one is open to everybody."""
+    shares: Mapping[str, Any] = file.get("shares") or {}
+    if channel in [*_list(file, "channels"), *_list(shares, "public")]:
+        return True
+    closed = [*_list(file, "groups"), *_list(file, "ims"), *_list(shares, "private")]
+    return channel in closed and await _is_in(client, channel, user)
+
+
+def _list(given: Mapping[str, Any], name: str) -> list[str]:
+    return list(given.get(name) or ())
+
+
+async def _is_in(client: AsyncWebClient, channel: str, user: str) -> bool:
+    cursor = None
+    try:
+        while cursor != "":
+            page = await client.conversations_members(channel=channel, limit=1000, cursor=cursor)
+            if user in page["members"]:
+                return True
+            cursor = str((page.get("response_metadata") or {}).get("next_cursor") or "")
+    except SlackApiError as error:
+        if passes(error):
+            raise
+    return False
+
+
+def _url(file: File) -> str:
+    return str(file.get("url_private") or "")
 
 
 async def _info(client: AsyncWebClient, file_id: str) -> File:
@@ -81,8 +138,12 @@ def _outside() -> Unavailable:
     )
 
 
-def _unseen() -> Unavailable:
-    return Unavailable(
+class Unseen(Unavailable):
+    """Slack does not show it to us."""
+
+
+def _unseen() -> Unseen:
+    return Unseen(
         Complaint(
             text="I may not see that file. Invite me to the channel where it is, or upload it "
             "again here."

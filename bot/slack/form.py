@@ -109,7 +109,7 @@ class Form:
     def _command(self, act: str, **given: Any) -> RawCommand:
         return raw_command(
             self._context,
-            "view",
+            files.FORM,
             self._id,
             act,
             channel_id=self._about.get("channel", ""),

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -315,6 +315,17 @@ async def apologise(heard: Heard) -> None:
                 "Something went wrong here. Try again; if it stays so, tell who runs me.",
             )
         )
+
+
+@asynccontextmanager
+async def apologising(heard: Heard) -> AsyncIterator[None]:
+    """What breaks inside the block is told, and goes no further: Bolt would take back the
+    acknowledgement."""
+    try:
+        yield
+    except Exception as error:
+        logger.error("slack.failed", error=type(error).__name__)
+        await apologise(heard)
 
 
 def asks_privately(text: str) -> bool:

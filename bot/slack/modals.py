@@ -19,7 +19,7 @@ from bot.slack import files
 from bot.slack.blocks import Block, plain
 from bot.slack.form import Form
 from bot.slack.inputs import file_box, input_block, named, option, select, text_box
-from bot.slack.intake import Heard, apologise, client_of, hear, in_menu, raw_command, take
+from bot.slack.intake import Heard, apologising, client_of, hear, in_menu, raw_command, take
 from bot.slack.manifest import DRAW, REFERENCE
 from bot.slack.words import clip
 from storage.domain import Complaint
@@ -49,20 +49,14 @@ def register(app: Easel) -> None:
         await ack()
         raw = raw_command(context, "trigger", str(body["trigger_id"]))
         heard = await hear(app, client_of(context), raw)
-        try:
+        async with apologising(heard):
             await open_draw(heard)
-        except Exception:
-            await apologise(heard)
-            raise
 
     async def reference(ack: AsyncAck, context: AsyncBoltContext, body: Mapping[str, Any]) -> None:
         await ack()
         heard = await in_menu(app, context, body)
-        try:
+        async with apologising(heard):
             await open_reference(heard)
-        except Exception:
-            await apologise(heard)
-            raise
 
     async def submitted(ack: AsyncAck, context: AsyncBoltContext, view: Mapping[str, Any]) -> None:
         form = Form(app.line, context, view)

@@ -16,7 +16,7 @@ from bot.core.details import details
 from bot.i18n import say
 from bot.slack import manage, modals
 from bot.slack.blocks import PICK, mrkdwn, section
-from bot.slack.intake import Heard, apologise, client_of, hear, in_menu, raw_command, take
+from bot.slack.intake import Heard, apologising, client_of, hear, in_menu, raw_command, take
 from bot.slack.manifest import DETAILS
 from bot.slack.words import escape
 from storage.domain import Complaint, RawCommand
@@ -46,22 +46,16 @@ def register(app: Easel) -> None:
         if (handler := _HANDLERS.get(name)) is None:
             return
         heard = await hear(app, client_of(context), raw)
-        try:
+        async with apologising(heard):
             await handler(heard)
-        except Exception:
-            await apologise(heard)
-            raise
 
     async def details_wanted(
         ack: AsyncAck, context: AsyncBoltContext, body: Mapping[str, Any]
     ) -> None:
         await ack()
         heard = await in_menu(app, context, body)
-        try:
+        async with apologising(heard):
             await tell_details(heard, await heard.job_of_message())
-        except Exception:
-            await apologise(heard)
-            raise
 
     app.action(ACTION)(pressed)
     app.shortcut(DETAILS)(details_wanted)

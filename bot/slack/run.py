@@ -6,6 +6,7 @@ import asyncio
 import re
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 
 import aiohttp
 from aiohttp import web
@@ -35,19 +36,23 @@ async def serve(settings: Settings) -> int:
     slack_sdk.errors.SlackApiError when it refuses a token."""
     app = create_app(settings)
     async with connect(app, settings) as socket:
-
-        def gateway() -> str:
-            lost = socket is not None and not _is_connected(socket)
-            return "not connected to Slack" if lost else WELL
-
-        metrics.GATEWAY_CONNECTED.labels("slack").set_function(lambda: gateway() == WELL)
+        there = partial(gateway, app, socket)
+        metrics.GATEWAY_CONNECTED.labels("slack").set_function(lambda: there() == WELL)
         cards = troubles.shows(app.line.database, Platform.SLACK, OPERATORS)
-        with watched(app.line, gateway=gateway, cards=cards):
+        with watched(app.line, gateway=there, cards=cards):
             async with asyncio.TaskGroup() as group:
                 group.create_task(Deliverer(app.line, SlackShow(app.line, app.workspaces)).run())
                 group.create_task(Reaper(app.line).run())
                 group.create_task(app.inbox.run())
     return 0
+
+
+def gateway(app: Easel, socket: AsyncSocketModeHandler | None) -> str:
+    """What keeps Slack and us apart; WELL if nothing does."""
+    if app.workspaces.locked:
+        return "EASEL_ENCRYPTION_KEY opens the token of no workspace"
+    lost = socket is not None and not _is_connected(socket)
+    return "not connected to Slack" if lost else WELL
 
 
 def _is_connected(socket: AsyncSocketModeHandler) -> bool:

@@ -63,7 +63,7 @@ class SlackShow:
         address = delivery.address
         client = await self._workspaces.client(address["enterprise_id"], address["team_id"])
         if client is None:
-            raise Gone("not_installed")
+            raise Gone("NotInstalled")
         return client
 
     @contextmanager

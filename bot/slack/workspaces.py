@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
+import structlog
 from cryptography.fernet import Fernet, InvalidToken
 from slack_bolt.authorization import AuthorizeResult
 from slack_bolt.authorization.async_authorize import AsyncAuthorize
@@ -32,8 +33,11 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.core.line import Line
 from bot.i18n import pick_locale
+from bot.showing import Operators
 from storage import slack_installations
 from storage.settings import Settings
+
+logger = structlog.get_logger()
 
 QUIET = logging.getLogger("slack_bolt")
 """Bolt gives its loggers the root's level and logs whole requests; from this one they inherit
@@ -148,24 +152,24 @@ class Installations(AsyncInstallationStore, AsyncAuthorize):
         user_id: str | None = None,
         is_enterprise_install: bool | None = False,
     ) -> Installation | None:
-        """The workspace's own, or that of its whole enterprise."""
+        """The workspace's own, or that of its whole enterprise. Raises Operators when the key does
+        not open it."""
         enterprise, team = _key(enterprise_id, team_id, is_enterprise_install)
         sealed = await self._line.read(lambda s: slack_installations.find(s, enterprise, team))
-        if sealed is None:
-            return None
-        try:
-            return _unpacked(self._fernet.decrypt(sealed.encode()))
-        except InvalidToken:
-            return None
+        return opened(self._fernet, sealed) if sealed is not None else None
 
     async def app_id(self) -> str:
-        """Of the newest installation; empty while there is none."""
-        sealed = await self._line.read(slack_installations.newest)
-        try:
-            found = _unpacked(self._fernet.decrypt(sealed.encode())) if sealed else None
-        except InvalidToken:
-            found = None
-        return str(found.app_id or "") if found else ""
+        """Of the newest installation that the key opens; empty while there is none. Raises
+        Operators when it opens none of them."""
+        wrong = None
+        for sealed in await self._line.read(slack_installations.newest_first):
+            try:
+                return str(opened(self._fernet, sealed).app_id or "")
+            except Operators as error:
+                wrong = error
+        if wrong is not None:
+            raise wrong
+        return ""
 
     async def async_find_bot(
         self,
@@ -216,6 +220,26 @@ class Installations(AsyncInstallationStore, AsyncAuthorize):
         )
 
 
+WRONG_KEY = "WrongEncryptionKey"
+"""Our own code, and no word of Slack's."""
+
+
+def opened(fernet: Fernet, sealed: str) -> Installation:
+    """Raises Operators when it was encrypted with another key."""
+    try:
+        return _unpacked(fernet.decrypt(sealed.encode()))
+    except InvalidToken:
+        raise Operators(WRONG_KEY) from None
+
+
+def opens(fernet: Fernet, sealed: str) -> bool:
+    try:
+        opened(fernet, sealed)
+    except Operators:
+        return False
+    return True
+
+
 def _key(
     enterprise_id: str | None, team_id: str | None, whole_enterprise: bool | None
 ) -> tuple[str, str]:
@@ -243,6 +267,8 @@ class Workspaces:
         """Shared by all clients while the bot serves."""
         self.application = ""
         """The app's id, once `identify` or an event has told it."""
+        self.locked = False
+        """Workspaces have installed the app, and the key opens the token of none."""
 
     @property
     def installed(self) -> bool:
@@ -253,7 +279,11 @@ class Workspaces:
         """Learn whose messages we show. Raises SlackApiError when the one token of the settings is
         refused."""
         if self._installations is not None:
-            self.application = await self._installations.app_id()
+            try:
+                self.application = await self._installations.app_id()
+            except Operators as wrong:
+                logger.error("slack.locked", error=wrong.code)
+                self.locked = True
             return
         answer = await client.auth_test()
         self.application = str(answer.get("app_id") or "")
@@ -264,12 +294,13 @@ class Workspaces:
 
     def heard(self, app_id: str) -> None:
         """Every event names the app that it is for."""
-        self.application = self.application or app_id
+        self.application, self.locked = self.application or app_id, False
 
     async def client(
         self, enterprise_id: str, team_id: str, *, patient: bool = False
     ) -> AsyncWebClient | None:
-        """None when nobody there has the app installed any more."""
+        """None when nobody there has the app installed any more. Raises Operators when the key does
+        not open their token."""
         token = None
         if self._installations is None:
             secret = self._settings.slack_bot_token

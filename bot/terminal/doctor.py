@@ -22,6 +22,7 @@ from bot.core.textcheck import TextRules
 from bot.discord import errors as discord_errors
 from bot.slack import errors as slack_errors
 from bot.slack.manifest import SCOPES
+from bot.slack.workspaces import opens
 from bot.terminal.start import said
 from storage import (
     deliveries,
@@ -32,6 +33,7 @@ from storage import (
     places,
     private,
     sanctions,
+    slack_installations,
     sweep,
     troubles,
 )
@@ -263,7 +265,21 @@ def _slack_installed(settings: Settings) -> list[Finding]:
         return [(False, f"To be installed by workspaces, Slack needs {', '.join(missing)}.")]
     if wrong := [finding for finding in _key(settings) if finding[0] is False]:
         return wrong
+    if sealed := _sealed_installations(settings):
+        words = f"The Slack tokens of {sealed} workspaces are encrypted with another key"
+        again = "or have the app installed there again"
+        return [(False, f"{words}: set EASEL_ENCRYPTION_KEY to that one, {again}.")]
     return [(True, f"Workspaces install the app at http://{settings.slack_address}/slack/install.")]
+
+
+def _sealed_installations(settings: Settings) -> int:
+    """How many the key does not open."""
+    fernet, database = settings.fernet(), connect(settings)
+    if fernet is None or migrate.lacking(migrate.current(database)):
+        return 0
+    with database.read() as session:
+        found = slack_installations.newest_first(session)
+    return sum(not opens(fernet, sealed) for sealed in found)
 
 
 def _slack_ways(settings: Settings) -> list[Finding]:

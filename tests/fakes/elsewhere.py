@@ -37,5 +37,7 @@ def answering(status: int = 200, body: bytes = b"") -> Iterator[Elsewhere]:
     """While the block runs."""
     with Elsewhere(status, body) as server:
         threading.Thread(target=server.serve_forever).start()
-        yield server
-        server.shutdown()
+        try:
+            yield server
+        finally:
+            server.shutdown()

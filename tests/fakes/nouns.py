@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 
 from sqlalchemy.orm import Session
 
-from storage import deliveries, jobs
+from storage import deliveries, jobs, leases
 from storage.domain import (
     Account,
     Decision,
@@ -104,6 +104,14 @@ def recorded(
     address = {"channel_id": "channel", "message_id": str(job_id)}
     deliveries.create(session, job_id, Platform.DISCORD, address, now)
     return job_id
+
+
+def claimed(session: Session, now: datetime) -> GenerationJob:
+    """The next job that waits, in the hands of a worker."""
+    lease = timedelta(seconds=10)
+    job = leases.claim(session, ["builtin"], worker="w", lease=lease, max_attempts=3, now=now)
+    assert job is not None
+    return job
 
 
 def made(job: GenerationJob, *decisions: Decision, sha256: str = "ab" * 32) -> Made:

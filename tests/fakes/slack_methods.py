@@ -194,6 +194,15 @@ class Methods:
     def conversation_info(self, _: Installation, args: Args) -> Answer:
         return {"channel": channel_payload(self.state.channel(args["channel"]))}
 
+    def members(self, _: Installation, args: Args) -> Answer:
+        channel = self.state.channel(args["channel"])
+        inside = [channel.direct, BOT_USER] if channel.direct else list(channel.people)
+        inside = inside or [id for id in self.state.people if id != BOT_USER or channel.member]
+        start, limit = int(args.get("cursor") or 0), int(args.get("limit") or 100)
+        more = len(inside) > start + limit
+        cursor = {"next_cursor": str(start + limit) if more else ""}
+        return {"members": inside[start : start + limit], "response_metadata": cursor}
+
     def conversation_open(self, _: Installation, args: Args) -> Answer:
         users = str(args.get("users", "")).split(",")
         if args.get("channel"):
@@ -396,6 +405,7 @@ METHODS: dict[str, tuple[str, tuple[str, ...], Handler]] = {
     "chat.update": ("chat:write", ("channel", "ts"), Methods.update),
     "conversations.history": ("channels:history", ("channel",), Methods.history),
     "conversations.info": ("channels:read", ("channel",), Methods.conversation_info),
+    "conversations.members": ("channels:read", ("channel",), Methods.members),
     "conversations.open": ("im:write", (), Methods.conversation_open),
     "conversations.replies": ("channels:history", ("channel", "ts"), Methods.replies),
     "files.completeUploadExternal": ("files:write", ("files",), Methods.complete_upload),

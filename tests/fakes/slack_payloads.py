@@ -92,11 +92,14 @@ def file_payload(state: State, file: File, base_url: str) -> dict[str, Any]:
     ready = state.ready(file)
     mimetype, kind = file.kind
     url = f"{base_url}/files-pri/{TEAM}-{file.id}"
-    channels = [channel for channel, _ in file.shares]
-    public = {
-        channel: [{"ts": ts, "channel_name": state.channels[channel].name, "team_id": TEAM}]
-        for channel, ts in file.shares
-    }
+    shown = {channel: (ts, state.channels[channel]) for channel, ts in file.shares}
+    ims = [id for id, (_, channel) in shown.items() if channel.direct]
+    groups = [id for id, (_, channel) in shown.items() if channel.private]
+    channels = [id for id in shown if id not in (*ims, *groups)]
+    shares: dict[str, dict[str, Any]] = {}
+    for id, (ts, channel) in shown.items():
+        of_its_kind = shares.setdefault("public" if id in channels else "private", {})
+        of_its_kind[id] = [{"ts": ts, "channel_name": channel.name, "team_id": TEAM}]
     payload: dict[str, Any] = {
         "id": file.id,
         "created": int(file.created),
@@ -119,10 +122,10 @@ def file_payload(state: State, file: File, base_url: str) -> dict[str, Any]:
         "username": "",
         "alt_txt": file.alt,
         "permalink": f"{SITE}/files/{file.user}/{file.id}/{file.name}",
-        "shares": {"public": public} if public else {},
+        "shares": shares,
         "channels": channels,
-        "groups": [],
-        "ims": [],
+        "groups": groups,
+        "ims": ims,
         "has_more_shares": False,
         "file_access": "visible",
     }

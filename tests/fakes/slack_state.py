@@ -78,6 +78,8 @@ class Channel:
     """Slack Connect: files come as stubs."""
     direct: str = ""
     """Whose direct messages with the bot these are."""
+    people: tuple[str, ...] = ()
+    """Who is in it; empty is everybody."""
 
 
 @dataclass(kw_only=True)

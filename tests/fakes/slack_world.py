@@ -83,6 +83,12 @@ class World:
     async def press(self, message: Seen, action: str, value: str = "", **given: Any) -> Seen:
         return await self.told(self.slack.press, message, f"easel:{action}", value, **given)
 
+    async def once(self) -> None:
+        """What is due is tried once."""
+        deliverer = Deliverer(self.line, self.show)
+        await deliverer.step()
+        await deliverer.drain()
+
     async def deliver(self) -> None:
         """All that is due, shown; what has to wait for Slack is waited for."""
         deliverer = Deliverer(self.line, self.show)

@@ -104,7 +104,7 @@ def file(url: str, folder: Path, name: str) -> Attached:
 def reader(chat: str, settings: Settings, line: Line) -> Reader:
     if chat == "discord":
         return discord_reader(create_bot(settings, line))
-    return slack_reader(web_client(settings, "xoxb-token"))
+    return slack_reader(web_client(settings, "xoxb-token"), asked_by("honest", "a fox"))
 
 
 async def _crowded(

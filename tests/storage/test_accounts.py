@@ -34,7 +34,7 @@ from storage.inbox import Envelope
 from storage.places import WorkspaceRules
 from storage.tables import ReviewRow
 from tests.conftest import make_settings
-from tests.fakes.nouns import FakeClock, a_request, an_event, made
+from tests.fakes.nouns import FakeClock, a_request, an_event, claimed, made
 
 SLACK, DISCORD = Platform.SLACK, Platform.DISCORD
 
@@ -260,6 +260,9 @@ def test_what_may_be_pressed(both: Database, clock: FakeClock) -> None:
     assert not steer.may_read(entry, viewer(OTHER, "T2"))
     assert steer.may_change(entry, viewer(OTHER, "T1", manages=True))
     assert not steer.may_change(entry, viewer(OTHER, "T2", manages=True))
+    assert steer.may_have(entry, viewer(ONE, "T1"))
+    assert steer.may_have(entry, viewer(ONE, "", "D1")), "wherever they are"
+    assert not steer.may_have(entry, viewer(OTHER, "T1", manages=True)), "not who moderates"
     assert not steer.may_read(private, viewer(bob, "", "DM2", manages=True))
     assert steer.may_read(private, viewer(bob, "", "DM1")), "a group shares its messages"
 
@@ -290,15 +293,7 @@ def test_in_direct_messages_each_person_is_a_server(database: Database, clock: F
     clock.advance(seconds=1)
     job_id = asked(database, clock, bob, where="")
     with database.write() as session:
-        job = leases.claim(
-            session,
-            ["builtin"],
-            worker="w",
-            lease=timedelta(seconds=10),
-            max_attempts=3,
-            now=clock(),
-        )
-    assert job is not None
+        job = claimed(session, clock())
     assert job.id == job_id
 
 
@@ -327,15 +322,7 @@ def test_who_is_banned_waits_for_nothing(database: Database, clock: FakeClock) -
     """Nor does somebody else with the same id lose anything."""
     first = asked(database, clock, ONE)
     with database.write() as session:
-        job = leases.claim(
-            session,
-            ["builtin"],
-            worker="w",
-            lease=timedelta(seconds=10),
-            max_attempts=3,
-            now=clock(),
-        )
-        assert job is not None
+        job = claimed(session, clock())
         assert job.id == first
     waiting, elsewhere = asked(database, clock, ONE), asked(database, clock, ONE, where="T3")
     other = asked(database, clock, OTHER)

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from sqlalchemy import inspect, select, text
 
-from storage import backup, forget, forgotten, jobs, leases, log, migrate, places, restore, review
+from storage import backup, forget, forgotten, jobs, log, migrate, places, restore, review
 from storage.backup import Unfit
 from storage.blobs import Blobs
 from storage.database import Database
@@ -24,7 +24,7 @@ from storage.places import WorkspaceRules
 from storage.tables import Base, VerdictRow
 from tests.conftest import _env
 from tests.fakes.archives import Archive
-from tests.fakes.nouns import FakeClock, a_request, account, made, recorded
+from tests.fakes.nouns import FakeClock, a_request, account, claimed, made, recorded
 
 DISCORD = Platform.DISCORD
 CANARY = "canary-prompt-5309"
@@ -74,15 +74,7 @@ def draw(
             user=user,
             request=a_request(prompt=f"{CANARY} é☃ {user}", reference=reference),
         )
-        job = leases.claim(
-            session,
-            ["builtin"],
-            worker="w",
-            lease=timedelta(seconds=10),
-            max_attempts=3,
-            now=clock(),
-        )
-        assert job is not None
+        job = claimed(session, clock())
         outcome = made(job, *held)
         [picture] = outcome.pictures
         object.__setattr__(picture, "sha256", sha256)

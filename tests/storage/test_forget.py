@@ -52,6 +52,7 @@ from tests.fakes.nouns import (
     a_request,
     a_verdict,
     account,
+    claimed,
     made,
     recorded,
 )
@@ -67,15 +68,7 @@ def drawn(database: Database, clock: FakeClock, user: str, sha256: str, referenc
     )
     with database.write() as session:
         recorded(session, now=clock(), user=user, request=request)
-        job = leases.claim(
-            session,
-            ["builtin"],
-            worker="w",
-            lease=timedelta(seconds=10),
-            max_attempts=3,
-            now=clock(),
-        )
-        assert job is not None
+        job = claimed(session, clock())
         assert jobs.finish(session, job, made(job, sha256=sha256), clock())
         review.report(session, job.id, by=account(user), now=clock())
 
@@ -167,15 +160,7 @@ def painted(
     """A finished job; each picture lies where it belongs."""
     with database.write() as session:
         recorded(session, now=clock(), user=user, request=a_request(prompt=f"{CANARY} picture"))
-        job = leases.claim(
-            session,
-            ["builtin"],
-            worker="w",
-            lease=timedelta(seconds=10),
-            max_attempts=3,
-            now=clock(),
-        )
-        assert job is not None
+        job = claimed(session, clock())
         outcome = made(job, *decisions)
         for picture in outcome.pictures:
             apart = picture.verdict.decision in (Decision.HOLD, Decision.BLOCK)

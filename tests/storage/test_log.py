@@ -45,8 +45,10 @@ def test_the_start_of_an_id_is_enough(database: Database, ids: list[UUID]) -> No
         entry = log.by_prefix(session, str(ids[0])[:13])
         assert entry is not None
         assert entry.job_id == ids[0]
-        for hopeless in ("", "abc", "zzzzzzzz", "0000000000"):
-            assert log.by_prefix(session, hopeless) is None
+        assert log.by_prefix(session, str(ids[0]).upper()) == log.by_prefix(session, ids[0].hex)
+        longer = (f"{ids[0]}0", "0" * 33, "f" * 5000)
+        for hopeless in ("", "abc", "zzzzzzzz", "0000000000", *longer):
+            assert log.by_prefix(session, hopeless) is None, hopeless
 
 
 def test_reported_ones(database: Database, clock: FakeClock, ids: list[UUID]) -> None:

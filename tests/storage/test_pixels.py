@@ -17,7 +17,7 @@ from storage.domain import Decision, Reference, ReferenceUse, ReviewKind
 from storage.domain.policy import MINOR_FLOOR_RULE
 from storage.tables import PictureRow
 from tests.conftest import make_settings
-from tests.fakes.nouns import FakeClock, a_request, a_verdict, account, made, recorded
+from tests.fakes.nouns import FakeClock, a_request, a_verdict, account, claimed, made, recorded
 
 PIXELS = b"the same"
 
@@ -28,22 +28,19 @@ def blobs(tmp_path: Path) -> Blobs:
 
 
 def painted(
-    database: Database, clock: FakeClock, blobs: Blobs, decision: Decision, user: str = "alice"
+    database: Database,
+    clock: FakeClock,
+    blobs: Blobs,
+    decision: Decision,
+    user: str = "alice",
+    pixels: bytes = PIXELS,
 ) -> UUID:
     with database.write() as session:
         recorded(session, now=clock(), user=user)
-        job = leases.claim(
-            session,
-            ["builtin"],
-            worker="w",
-            lease=timedelta(seconds=10),
-            max_attempts=3,
-            now=clock(),
-        )
-        assert job is not None
+        job = claimed(session, clock())
         outcome = made(job, decision)
         [picture] = outcome.pictures
-        sha256 = blobs.put(PIXELS, kept_apart=decision in (Decision.HOLD, Decision.BLOCK))
+        sha256 = blobs.put(pixels, kept_apart=decision in (Decision.HOLD, Decision.BLOCK))
         object.__setattr__(picture, "sha256", sha256)
         assert jobs.finish(session, job, outcome, clock())
     return job.id
@@ -201,3 +198,28 @@ def test_what_is_not_there_is_told(database: Database, clock: FakeClock, blobs: 
         blobs.delete(stored.sha256)
     with pytest.raises(FileNotFoundError):
         judge(database, clock, blobs, decisions.allow, one)
+
+
+@pytest.mark.parametrize("at_once", [1, pixels.BATCH])
+def test_what_is_not_there_keeps_no_other_in_its_place(
+    database: Database,
+    clock: FakeClock,
+    blobs: Blobs,
+    monkeypatch: pytest.MonkeyPatch,
+    at_once: int,
+) -> None:
+    monkeypatch.setattr(pixels, "BATCH", at_once)
+    jobs = [painted(database, clock, blobs, Decision.ALLOW, pixels=bytes([n])) for n in range(3)]
+    with database.write() as session:
+        hashes = [
+            sha256
+            for job in jobs
+            for sha256 in decisions.remove(session, job, by="mod", now=clock())
+        ]
+    first, *others = sorted(hashes)
+    blobs.delete(first)
+    with pytest.raises(FileNotFoundError):
+        pixels.settle(database, blobs, hashes)
+    assert {(stored.sha256, stored.kept_apart) for stored in blobs.all()} == {
+        (sha256, True) for sha256 in others
+    }

@@ -16,7 +16,7 @@ from storage import decisions, forget, forgotten, jobs, leases, log, migrate
 from storage.database import Database
 from storage.domain import Decision, GenerationJob, JobState
 from tests.fakes.nouns import FakeClock, account, made, recorded
-from tests.servers import needs_postgres
+from tests.servers import needs_postgres, somebody_waits
 
 pytestmark = needs_postgres
 T = TypeVar("T")
@@ -55,7 +55,7 @@ def while_finishing(database: Database, job: GenerationJob, act: Callable[[Sessi
     with ThreadPoolExecutor(1) as pool, database.write() as session:
         assert jobs.finish(session, job, made(job), database.clock())
         future = pool.submit(run)
-        while not future.done() and not _somebody_waits(database):
+        while not future.done() and not somebody_waits(database):
             time.sleep(0.01)
         session.commit()
         return future.result(30)
@@ -66,7 +66,7 @@ def taken_down_first(database: Database, job: GenerationJob) -> bool:
     with ThreadPoolExecutor(1) as pool, database.write() as session:
         decisions.remove(session, job.id, by="mod", now=database.clock())
         future = pool.submit(_finish, database, job)
-        while not future.done() and not _somebody_waits(database):
+        while not future.done() and not somebody_waits(database):
             time.sleep(0.01)
         assert not future.done(), "it waits"
         session.commit()
@@ -76,15 +76,6 @@ def taken_down_first(database: Database, job: GenerationJob) -> bool:
 def _finish(database: Database, job: GenerationJob) -> bool:
     with database.write() as session:
         return jobs.finish(session, job, made(job), database.clock())
-
-
-def _somebody_waits(database: Database) -> bool:
-    query = text(
-        "select count(*) from pg_stat_activity "
-        "where datname = current_database() and wait_event_type = 'Lock'"
-    )
-    with database.read() as session:
-        return bool(session.scalar(query))
 
 
 def state(database: Database, job_id: UUID) -> JobState:

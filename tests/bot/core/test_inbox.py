@@ -23,6 +23,7 @@ from storage import migrate
 from storage.blobs import NotStored
 from storage.database import Database
 from storage.domain import Platform, RawCommand
+from storage.inbox import Sealed
 from storage.tables import InboxRow
 from tests.fakes.nouns import FakeClock
 from tests.storage.test_inbox import command
@@ -310,6 +311,25 @@ async def test_with_another_key_it_waits_for_the_right_one(
             await inbox.step()
             await inbox.drain()
         assert adapter.done == done
+
+
+async def test_what_it_takes_may_be_sealed_too(database: Database, clock: FakeClock) -> None:
+    """It is no failure that passes: it waits, and nobody counts how often."""
+    sealed = Adapter(raises(Sealed()))
+    async with process(database, sealed) as inbox:
+        await inbox.hear(command())
+        await inbox.act(command())
+        for _ in range(2 * MOST_TRIES):
+            clock.advance(seconds=LEASE_SECONDS + 1)
+            await inbox.step()
+            await inbox.drain()
+    assert (sealed.apologised, untaken(database)) == ([], ["1"])
+    clock.advance(seconds=LEASE_SECONDS + 1)
+    adapter = Adapter()
+    async with process(database, adapter) as inbox:
+        await inbox.step()
+        await inbox.drain()
+    assert (adapter.done, untaken(database)) == (["1"], [])
 
 
 async def test_what_nobody_has_in_hand_comes_again_while_others_are_at_work(

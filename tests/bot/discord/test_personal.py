@@ -1,6 +1,7 @@
 """`/queue`, `/usage`, `/privacy` and `/help`: told to one person alone."""
 
 import json
+import threading
 from datetime import timedelta
 
 import pytest
@@ -8,10 +9,11 @@ from simcord import InteractionResult
 
 from bot.core import mine
 from bot.i18n import format_day, say
-from storage import deliveries, forget, review
+from storage import deliveries, export, forget, review
 from storage.domain import Delivery, JobState
 from tests.fakes.discord_world import World, button, custom_ids, refusal
 from tests.fakes.nouns import account
+from tests.fakes.threads import threads_of
 
 LOCALES = ["en", "fr", "es"]
 
@@ -93,6 +95,24 @@ async def test_a_private_result_that_could_not_be_sent_is_fetched(world: World) 
     assert "Nothing" in told(await world.alice.slash(world.channel, "queue"))
 
 
+async def test_nobody_else_fetches_it(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not who may manage messages there either, with a client that presses what it cannot see."""
+    await world.imagine("a red apple", private=True)
+    world.painter.paint()
+    job_id = world.entry.job_id
+    before = world.delivery(job_id)
+    await world.line.write(lambda s: deliveries.give_up(s, before, "direct messages are closed"))
+    said = await world.alice.slash(world.channel, "queue")
+    assert said.response is not None
+    monkeypatch.setattr("simcord.actors.can_access_message", lambda *_: True)
+    fetch = button(said.response.components, "fetch")
+    for stranger in (world.mod, world.bob):
+        fetched = await stranger.click(said.response, custom_id=fetch)
+        await world.deliver()
+        assert "Only who asked for this picture" in refusal(fetched)
+        assert world.delivery(job_id).address == before.address
+
+
 @pytest.mark.parametrize("locale", LOCALES)
 async def test_usage_of_the_day(world: World, locale: str) -> None:
     await world.drawn("a red apple", count=2)
@@ -118,6 +138,15 @@ async def test_export_is_a_file_with_everything(world: World) -> None:
     assert len(stored["pictures"]) == len(stored["usage"]) == 1
     assert "boat" not in json.dumps(stored)
     assert "simcord_interaction" not in json.dumps(stored), "no token leaves"
+
+
+async def test_an_export_keeps_nobody_else_waiting(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran = threads_of(monkeypatch, export, "person", "files")
+    await world.alice.slash(world.channel, "privacy export")
+    assert ran.keys() == {"person", "files"}
+    assert threading.current_thread() not in ran.values()
 
 
 async def test_an_export_larger_than_a_file_may_be_comes_in_parts(world: World) -> None:

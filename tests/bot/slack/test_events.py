@@ -90,6 +90,18 @@ async def test_a_mention_without_words_gets_help(world: World) -> None:
     assert "How to ask for a picture" in told["text"]
 
 
+@pytest.mark.parametrize("text", ["", "help", "queue", "usage", "privacy", "settings"])
+async def test_who_mentions_me_for_help_is_told_when_something_breaks(
+    world: World, text: str
+) -> None:
+    for method in ("chat.postEphemeral", "chat.postMessage"):
+        await world.do(world.slack.fault, path=method, error="internal_error", times=1, after=False)
+    said = await say(world, f"{ME} {text}")
+    told = (await world.seen(thread=said["ts"]))[-1]
+    assert told["ephemeral"]
+    assert "Something went wrong here" in told["text"]
+
+
 async def test_a_bad_mention_is_refused_privately(world: World) -> None:
     said = await say(world, f"{ME} a fox --sed 7")
     told = (await world.seen(thread=said["ts"]))[-1]

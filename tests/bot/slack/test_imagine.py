@@ -1,17 +1,19 @@
 """`/imagine`: from the command to the picture in the conversation, or why there is none."""
 
+import threading
 from typing import Any
 
 import pytest
 
 from bot.i18n import say
-from storage import places, sanctions
+from storage import export, places, sanctions
 from storage.domain import Decision, JobState, Platform
 from storage.domain.job import Phase
 from storage.places import WorkspaceRules
 from tests.fakes.painter import png
 from tests.fakes.slack_state import ALICE, ARCHIVED, BOB, OUTSIDE, SECRET, TEAM
 from tests.fakes.slack_world import World, actions
+from tests.fakes.threads import threads_of
 
 
 async def test_a_command_becomes_a_picture(world: World) -> None:
@@ -225,6 +227,16 @@ async def test_my_data_can_be_had_and_deleted(world: World) -> None:
     assert world.entry.request.prompt == ""
     ours = [f for f in await world.do(world.slack.files) if f["name"].endswith(".png")]
     assert ours == [], "the picture is gone from Slack, too"
+
+
+async def test_an_export_keeps_nobody_else_waiting(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran = threads_of(monkeypatch, export, "person", "files")
+    await world.imagine("privacy")
+    await world.press((await world.seen())[-1], "export")
+    assert ran.keys() == {"person", "files"}
+    assert threading.current_thread() not in ran.values()
 
 
 async def test_what_a_moderator_has_still_to_look_at_stays_for_a_while(

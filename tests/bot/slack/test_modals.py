@@ -6,7 +6,7 @@ from bot.slack.manifest import DRAW, REFERENCE
 from storage.domain import Mode
 from tests.fakes.painter import png
 from tests.fakes.slack_client import Seen
-from tests.fakes.slack_state import ALICE, BOB, OUTSIDE, PICTURES
+from tests.fakes.slack_state import ALICE, BOB, BOT_USER, OUTSIDE, PICTURES
 from tests.fakes.slack_world import World
 
 
@@ -159,6 +159,36 @@ async def test_use_as_reference_of_somebodys_picture(world: World) -> None:
     await world.told(world.slack.message_shortcut, REFERENCE, message)
     await world.told(world.slack.submit, await form(world), {"prompt": "a red apple"})
     assert world.entry.request.mode is Mode.IMAGE_TO_IMAGE
+
+
+async def test_who_is_not_there_any_more_draws_from_nothing_that_is(world: World) -> None:
+    file = await world.do(world.slack.file, "sketch.png", png(3), user=BOB)
+    said = await world.do(world.slack.say, "look", user=BOB, files=(file,))
+    [message] = [m for m in await world.seen() if m["ts"] == said["ts"]]
+    await world.told(world.slack.message_shortcut, REFERENCE, message)
+    await world.do(world.slack.channel, PICTURES, private=True, people=[BOB, BOT_USER])
+    await world.told(world.slack.submit, await form(world), {"prompt": "a red apple"})
+    assert world.entries() == []
+    assert "not in this conversation" in (await world.seen())[-1]["text"]
+
+
+async def test_a_form_that_does_not_open_is_apologised_for(world: World) -> None:
+    """By each of its ways; Slack itself says nothing of it."""
+    message = await world.drawn("a red apple")
+    ways = (
+        (world.slack.shortcut, (DRAW,), world.direct),
+        (world.slack.message_shortcut, (REFERENCE, message), world.seen),
+        (world.slack.command, ("/imagine", ""), world.seen),
+        (world.slack.press, (message, "easel:edit"), world.seen),
+    )
+    for act, given, look in ways:
+        before = len(await look())
+        await world.do(world.slack.fault, path="views.open", cut=True, times=1, after=False)
+        heard = await world.told(act, *given)
+        assert heard["acknowledged"], given
+        [told] = (await look())[before:]
+        assert "Something went wrong here" in told["text"], given
+        assert await world.do(world.slack.modal) is None
 
 
 async def test_a_message_without_a_picture(world: World) -> None:

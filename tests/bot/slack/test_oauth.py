@@ -1,7 +1,9 @@
 """Many workspaces: who installs the app, and whose token speaks where."""
 
+import asyncio
 import sqlite3
 from collections.abc import AsyncIterator
+from functools import partial
 
 import aiohttp
 import pytest
@@ -11,16 +13,25 @@ from slack_sdk.oauth.installation_store import Installation
 
 from bot.core.line import Line
 from bot.i18n import LOCALES, say
-from bot.slack.app import NO_WORKSPACE
-from bot.slack.workspaces import Installations
-from storage.domain import JobState
+from bot.showing import Operators
+from bot.slack.acts import Acts
+from bot.slack.app import LOCKED, NO_WORKSPACE
+from bot.slack.manifest import EVENTS_PATH
+from bot.slack.run import gateway
+from bot.slack.workspaces import WRONG_KEY, Installations
+from bot.terminal.doctor import _cards, _slack
+from storage import deliveries
+from storage.domain import EventKey, JobState, Platform, RawCommand, Requester
+from storage.health import WELL
+from storage.inbox import Sealed
 from storage.settings import Settings
+from tests.bot.slack.watched import asked, scraped
 from tests.fakes.slack_client import FakeSlack
 from tests.fakes.slack_methods import CLIENT_ID, CLIENT_SECRET
-from tests.fakes.slack_state import APP, ENTERPRISE, TEAM
-from tests.fakes.slack_world import World, serving_http
+from tests.fakes.slack_state import ALICE, APP, BOT_USER, ENTERPRISE, TEAM
+from tests.fakes.slack_world import World, free_port, serving_http
 
-KEY = Fernet.generate_key().decode()
+KEY, OTHER_KEY = (Fernet.generate_key().decode() for _ in range(2))
 
 
 @pytest.fixture
@@ -28,16 +39,32 @@ def installations(line: Line) -> Installations:
     return Installations(line, KEY)
 
 
+def given(key: str) -> dict[str, str]:
+    return {
+        "slack_client_id": CLIENT_ID,
+        "slack_client_secret": CLIENT_SECRET,
+        "encryption_key": key,
+    }
+
+
 @pytest_asyncio.fixture
 async def world(slack: FakeSlack, line: Line, address: str) -> AsyncIterator[World]:
     """Nobody has installed the app yet."""
-    given = {
-        "slack_client_id": CLIENT_ID,
-        "slack_client_secret": CLIENT_SECRET,
-        "encryption_key": KEY,
-    }
-    async with serving_http(slack, line, address, **given) as world:
+    async with serving_http(slack, line, address, **given(KEY)) as world:
         yield world
+
+
+@pytest_asyncio.fixture
+async def other(world: World, slack: FakeSlack, line: Line, address: str) -> AsyncIterator[World]:
+    """The same app where the workspace installed it, started again with another key; another
+    workspace has installed it since."""
+    await install(world, address)
+    await world.imagine("a red apple")
+    await world.deliver()
+    theirs = Installations(line, OTHER_KEY)
+    await theirs.async_save(an_installation("xoxb-theirs", None, "T0THEIRS"))
+    async with serving_http(slack, line, f"127.0.0.1:{free_port()}", **given(OTHER_KEY)) as other:
+        yield other
 
 
 async def install(world: World, address: str, *, team: bool = True) -> int:
@@ -78,6 +105,41 @@ async def test_a_workspace_that_took_the_app_off_is_gone(world: World, address: 
     await world.imagine("a red apple")
     await world.do(world.slack.fault, path="*", error="token_revoked", after=False)
     await world.deliver()
+    assert world.entry.state is JobState.CANCELLED
+
+
+async def uninstall(world: World) -> None:
+    """Until the app has heard of it."""
+    await world.do(world.slack.revoke)
+    client: object = world
+    while client is not None:
+        await asyncio.sleep(0.01)
+        client = await world.app.workspaces.client("", TEAM)
+
+
+async def test_a_take_down_outlives_an_uninstallation(world: World, address: str) -> None:
+    """What stands there still may be reached again."""
+    await install(world, address)
+    message = await world.drawn("a red apple")
+    job = world.entry.job_id
+    await uninstall(world)
+    await world.line.write(lambda s: deliveries.desire(s, job, removed=True))
+    await world.once()
+    assert world.deliveries()[0].trouble == "NotInstalled"
+    [(well, words)] = _cards(world.line.settings)
+    assert (well, "taken down: Easel fails with NotInstalled since" in words) == (False, True)
+    await install(world, address)
+    await world.line.write(lambda s: deliveries.desire(s, job, removed=True))
+    await world.once()
+    assert message["ts"] not in [m["ts"] for m in await world.seen()]
+    assert _cards(world.line.settings) == []
+
+
+async def test_nothing_is_drawn_where_it_was_taken_off(world: World, address: str) -> None:
+    await install(world, address)
+    await world.imagine("a red apple")
+    await uninstall(world)
+    await world.once()
     assert world.entry.state is JobState.CANCELLED
 
 
@@ -125,6 +187,7 @@ def an_installation(token: str, enterprise: str | None, team: str | None) -> Ins
         enterprise_id=enterprise,
         team_id=team,
         user_id="U0",
+        app_id=APP,
         bot_id="B0",
         bot_user_id="U0EASEL",
         is_enterprise_install=team is None,
@@ -165,5 +228,91 @@ async def test_a_new_installation_takes_the_place_of_the_old(installations: Inst
 
 async def test_another_key_opens_nothing(installations: Installations, line: Line) -> None:
     await installations.async_save(an_installation("secret", None, "T1"))
-    other = Installations(line, Fernet.generate_key().decode())
-    assert await other.async_find_bot(enterprise_id=None, team_id="T1") is None
+    other = Installations(line, OTHER_KEY)
+    with pytest.raises(Operators, match=WRONG_KEY):
+        await other.async_find_bot(enterprise_id=None, team_id="T1")
+    assert await other.async_find_bot(enterprise_id=None, team_id="T2") is None
+
+
+async def test_a_card_waits_for_the_right_key(world: World, other: World) -> None:
+    world.painter.paint()
+    await other.once()
+    said = f"1 card cannot be shown: Easel fails with {WRONG_KEY} since"
+    assert [well for well, words in _cards(other.line.settings) if said in words] == [False]
+    status, body = asked(other)
+    assert (status, said in body) == (503, True)
+    assert f'easel_deliveries_refused{{code="{WRONG_KEY}",platform="slack"}} 1.0' in scraped(other)
+    await world.deliver()
+    [message] = await world.seen()
+    assert len(message["images"]) == 1
+    assert asked(world)[0] == 200
+
+
+async def test_nothing_is_cancelled_for_a_wrong_key(world: World, other: World) -> None:
+    job = world.entry.job_id
+    await world.line.write(lambda s: deliveries.desire(s, job))
+    await other.once()
+    assert world.entry.state is JobState.WAITING
+
+
+async def test_a_take_down_waits_for_the_right_key(world: World, other: World) -> None:
+    job = world.entry.job_id
+    await world.line.write(lambda s: deliveries.desire(s, job, removed=True))
+    await other.once()
+    assert len(await world.seen()) == 1
+    [(well, words)] = _cards(other.line.settings)
+    assert (well, f"taken down: Easel fails with {WRONG_KEY}" in words) == (False, True)
+    await world.deliver()
+    assert await world.seen() == []
+
+
+async def test_who_asks_hears_that_the_settings_are_wrong(other: World) -> None:
+    """Not that the workspace is none of ours."""
+    await other.imagine("a blue boat")
+    [heard] = [m["text"] for m in await other.seen() if m["ephemeral"]]
+    assert [say(locale, LOCKED) in heard for locale in LOCALES] == [True] * 3
+    assert len(other.entries()) == 1
+
+
+async def test_a_mention_comes_again_until_the_key_is_right(
+    world: World, other: World, address: str
+) -> None:
+    said = await other.do(other.slack.say, f"<@{BOT_USER}> a blue boat")
+    heard = await other.do(other.slack.heard, said["delivery"])
+    assert not heard["acknowledged"], "what is acknowledged does not come again"
+    await other.do(other.slack.listen, f"http://{address}{EVENTS_PATH}")
+    await other.do(other.slack.redeliver, said["delivery"])
+    acknowledged = partial(other.slack.delivery, said["delivery"])
+    await other.do(other.slack.until, lambda: acknowledged()["acknowledged"])
+    await world.settle()
+    assert [entry.request.prompt for entry in world.entries()] == ["a blue boat", "a red apple"]
+
+
+async def test_a_command_that_is_written_down_waits_for_the_right_key(
+    world: World, other: World
+) -> None:
+    """Its row opens, and its workspace's token does not."""
+    raw = RawCommand(
+        event=EventKey(platform=Platform.SLACK, workspace_id=TEAM, kind="trigger", id="1"),
+        requester=Requester(platform=Platform.SLACK, tenant=TEAM, user_id=ALICE),
+        place=world.entry.place,
+    )
+    with pytest.raises(Sealed):
+        await Acts(other.app, {}).act(raw)
+
+
+async def test_where_no_token_opens_it_says_so(
+    world: World, slack: FakeSlack, line: Line, address: str
+) -> None:
+    await install(world, address)
+    elsewhere = f"127.0.0.1:{free_port()}"
+    async with serving_http(slack, line, elsewhere, **given(OTHER_KEY)) as other:
+        assert "EASEL_ENCRYPTION_KEY opens" in gateway(other.app, None)
+        assert other.show.application == ""
+        [*_, (well, words)] = _slack(other.app.workspaces._settings)  # The line's know no Slack.
+        assert well is False
+        assert "tokens of 1 workspaces" in words
+        await install(other, elsewhere)
+        await other.imagine("a red apple")
+        assert gateway(other.app, None) == WELL
+        assert other.show.application == APP

@@ -4,22 +4,21 @@ Codes are those of the methods' pages on docs.slack.dev.
 """
 
 import json
-import urllib.request
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from bot.deliver import Deliverer
-from bot.slack.errors import FILE_GONE, MESSAGE_GONE, OPERATORS, UNDELETABLE, UNEDITABLE
+from bot.slack.errors import FILE_GONE, MESSAGE_GONE, UNDELETABLE, UNEDITABLE
 from bot.terminal.doctor import _cards
-from storage import deliveries, health, troubles
-from storage.domain import JobState, Platform
+from storage import deliveries
+from storage.domain import JobState
 from storage.settings import Settings
 from storage.tables import DeliveryRow
+from tests.bot.slack.watched import asked, scraped
 from tests.fakes.slack_client import Seen
-from tests.fakes.slack_state import APP, PICTURES
+from tests.fakes.slack_state import APP, MOD, PICTURES
 from tests.fakes.slack_world import World
 
 OF_ALL_METHODS = (
@@ -51,13 +50,6 @@ OF_METHOD = {
         "invalid_ts_oldest",
     ),
 }
-
-
-async def once(world: World) -> None:
-    """What is due is tried once."""
-    deliverer = Deliverer(world.line, world.show)
-    await deliverer.step()
-    await deliverer.drain()
 
 
 async def desire(world: World, *, removed: bool = False) -> None:
@@ -113,7 +105,7 @@ async def test_a_take_down_whatever_slack_answers(
         for method in methods:
             await refused(world, method, code)
         await desire(world, removed=True)
-        await once(world)
+        await world.once()
         delivery = row(world)
         assert delivery.gone is None, code
         done = delivery.shown_revision == delivery.desired_revision
@@ -132,7 +124,7 @@ async def test_a_take_down_whatever_slack_answers(
         await world.do(world.slack.clear_faults)
         world.restart(world.app)
         await desire(world, removed=True)
-        await once(world)
+        await world.once()
         assert code == MESSAGE_GONE or not await with_pictures(world), code
         assert row(world).address == {}, code
         assert doctors_words(world) == "", code
@@ -146,7 +138,7 @@ async def test_a_message_that_cannot_be_deleted_is_emptied(world: World, code: s
     message = await world.drawn("a red apple")
     await refused(world, "chat.delete", code, None)
     await world.press(message, "delete")
-    await once(world)
+    await world.once()
     [left] = await world.seen()
     assert left["images"] == []
     assert left["buttons"] == []
@@ -163,7 +155,7 @@ async def test_files_that_stay_are_the_operators(
     message = await world.drawn("a red apple --count 2")
     await refused(world, "files.delete", code, None)
     await world.press(message, "delete")
-    await once(world)
+    await world.once()
     assert await world.seen() == []
     assert row(world).address["files"].split() == [i["id"] for i in message["images"]]
     assert f"Slack says {code} since" in doctors_words(world)
@@ -173,32 +165,9 @@ async def test_files_that_stay_are_the_operators(
     assert f'easel_deliveries_refused{{code="{code}",platform="slack"}} 1.0' in scraped(world)
     await world.do(world.slack.clear_faults)
     await desire(world, removed=True)
-    await once(world)
+    await world.once()
     assert await world.do(world.slack.files) == []
     assert doctors_words(world) == ""
-
-
-def asked(world: World, path: str = "/health") -> tuple[int, str]:
-    checks = {"cards": troubles.shows(world.line.database, Platform.SLACK, OPERATORS)}
-    queue = health_queue(world)
-    with health.serving("127.0.0.1:0", checks, queue) as address:
-        assert address is not None
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{address[1]}{path}") as answer:
-                return answer.status, answer.read().decode()
-        except urllib.error.HTTPError as error:
-            with error:
-                return error.code, error.read().decode()
-
-
-def health_queue(world: World) -> Any:
-    from storage import metrics
-
-    return metrics.Queue(world.line.database, world.line.catalog.models)
-
-
-def scraped(world: World) -> str:
-    return asked(world, "/metrics")[1]
 
 
 @pytest.mark.parametrize("code", ["token_revoked", "account_inactive", "invalid_auth"])
@@ -209,7 +178,7 @@ async def test_the_one_token_of_the_settings_is_the_operators(world: World, code
     await world.deliver()
     world.painter.paint()
     await refused(world, "*", code, None)
-    await once(world)
+    await world.once()
     assert f"1 card cannot be shown: Slack says {code} since" in doctors_words(world)
     assert [well for well, _ in _cards(world.line.settings)] == [False]
     status, body = asked(world)
@@ -230,7 +199,7 @@ async def test_a_code_that_nobody_knows_is_tried_again(world: World, code: str) 
     await world.deliver()
     world.painter.paint()
     await refused(world, "chat.update", code)
-    await once(world)
+    await world.once()
     assert (row(world).trouble, row(world).gone) == (code, None)
     assert [well for well, _ in _cards(world.line.settings)] == [None]
     assert asked(world)[0] == 200
@@ -249,7 +218,7 @@ async def test_what_may_not_be_there_is_told_and_in_the_queue(
     await desire(world)
     await refused(world, "chat.update", code)
     await refused(world, "conversations.history", code)
-    await once(world)
+    await world.once()
     await world.do(world.slack.clear_faults)
     [told] = await world.direct()
     assert "`/imagine queue`" in told["text"]
@@ -264,6 +233,28 @@ async def test_what_may_not_be_there_is_told_and_in_the_queue(
     assert len((await world.direct())[-1]["images"]) == 1
 
 
+async def test_what_could_not_be_sent_is_fetched_by_who_asked_alone(world: World) -> None:
+    """Not by who manages the workspace."""
+    await quick(world)
+    await world.do(world.slack.person, MOD, admin=True)
+    await world.imagine("a red apple --private")
+    world.painter.paint()
+    await refused(world, "conversations.open", "user_not_visible", None)
+    await world.once()
+    await world.do(world.slack.clear_faults)
+    assert row(world).gone
+    await world.imagine("queue")
+    listed = [m for m in await world.seen() if m["ephemeral"]][-1]
+    await world.press(listed, "fetch", str(world.entry.job_id), user=MOD)
+    await world.deliver()
+    told = [m for m in await world.seen(user=MOD) if m["ephemeral"]][-1]
+    assert "Only who asked" in told["text"]
+    assert await world.direct(MOD) == []
+    await world.press(listed, "fetch", str(world.entry.job_id))
+    await world.deliver()
+    assert len((await world.direct())[-1]["images"]) == 1
+
+
 async def test_a_message_that_is_deleted_while_its_job_waits(world: World) -> None:
     await quick(world)
     await world.imagine("a red apple")
@@ -271,7 +262,7 @@ async def test_a_message_that_is_deleted_while_its_job_waits(world: World) -> No
     [message] = await world.seen()
     await world.do(world.slack.remove, message)
     await desire(world)
-    await once(world)
+    await world.once()
     assert world.entry.state is JobState.CANCELLED
 
 
@@ -324,10 +315,10 @@ async def test_we_know_whose_messages_we_show(world: World) -> None:
             session.get_one(DeliveryRow, job).application = application
 
     belong("A0DEMO")
-    await once(world)
+    await world.once()
     assert await world.seen() == []
     belong(APP)
-    await once(world)
+    await world.once()
     assert len(await world.seen()) == 1
 
 

@@ -304,6 +304,7 @@ def test_doctor(database: Database) -> None:
     [
         ("EASEL_DATABASE_URL", "postgresql://x:s3cret@127.0.0.1:1/x", "EASEL_DATABASE_URL"),
         ("EASEL_DATABASE_URL", "nonsense", "EASEL_DATABASE_URL"),
+        ("EASEL_DATABASE_URL", "postgresql://x:s3cret@db:port/x", "EASEL_DATABASE_URL"),
         ("EASEL_BROKER_URL", "redis://:s3cret@127.0.0.1:1/0", "EASEL_BROKER_URL"),
         ("EASEL_BLOB_URL", "nonsense://s3cret", "EASEL_BLOB_URL"),
         ("EASEL_CATALOG", "/nowhere/catalog.toml", "The catalog cannot be read"),
@@ -333,6 +334,7 @@ def test_doctor_finds_what_is_wrong(
         ("EASEL_THRESHOLDS", '{"nsfw":', "EASEL_THRESHOLDS: this is not JSON"),
         ("EASEL_THRESHOLDS", '{"nsfw": {"hold": "x"}}', "EASEL_THRESHOLDS__NSFW__HOLD: "),
         ("EASEL_DATABASE_URL", "nonsense", "EASEL_DATABASE_URL: the database does not answer"),
+        ("EASEL_DATABASE_URL", "postgresql://x:s3cret@db:port/x", "EASEL_DATABASE_URL: the"),
         ("EASEL_DATABASE_URL", "postgresql://x:s3cret@127.0.0.1:1/x", "EASEL_DATABASE_URL: "),
         ("EASEL_CATALOG", "/nowhere/catalog.toml", "EASEL_CATALOG: "),
         ("EASEL_TEXT_RULES", "/nowhere/rules.toml", "EASEL_TEXT_RULES: "),
