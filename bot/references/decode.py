@@ -10,17 +10,13 @@ from typing import TypeVar
 from PIL import Image, ImageOps
 
 from bot.references.fetch import MAX_BYTES, too_large
+from bot.references.pieces import pixels_only
 from storage.domain import Complaint
 
 MAX_PIXELS = 16_800_000
 MAX_LENGTH_PX = 16_383
 """Of one side, before anything is made smaller: as far as WebP goes."""
 MAX_SIDE_PX = 2048
-MAX_PIECES = 10_000
-"""Chunks of a PNG, or segments of a JPEG before its pixels. Pillow takes each in Python, so that a
-file of 10 MiB with nothing else in it would keep a core for some ten seconds."""
-MAX_SCANS = 100
-"""Of a JPEG; a progressive one has about ten. Each may be a few bytes that pass over all pixels."""
 MASK_THRESHOLD = 128
 """From this grey value on a mask is white."""
 
@@ -101,10 +97,8 @@ def _opened(data: bytes, look: Callable[[Image.Image], T]) -> T:
     """What `look` finds in the picture. Raises Unreadable."""
     if len(data) > MAX_BYTES:
         raise Unreadable(too_large())
-    if _is_crowded(data):
-        raise _no_picture()
     try:
-        with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
+        with Image.open(io.BytesIO(pixels_only(data)), formats=_FORMATS) as image:
             return look(image)
     except Unreadable:
         raise
@@ -116,41 +110,6 @@ def _opened(data: bytes, look: Callable[[Image.Image], T]) -> T:
         raise _no_picture() from None
 
 
-def _is_crowded(data: bytes) -> bool:
-    """Whether a file has more pieces than any honest one."""
-    if data.startswith(b"\x89PNG"):
-        return _ends_late(data, 8, _png_chunk)
-    if data.startswith(b"\xff\xd8"):
-        return data.count(b"\xff\xda") > MAX_SCANS or _ends_late(data, 2, _jpeg_segment)
-    return False
-
-
-def _ends_late(data: bytes, at: int, length: Callable[[bytes, int], int]) -> bool:
-    for _ in range(MAX_PIECES):
-        step = length(data, at)
-        if step == 0 or at >= len(data):
-            return False
-        at += step
-    return True
-
-
-def _png_chunk(data: bytes, at: int) -> int:
-    """Bytes from one chunk to the next (PNG specification, 5.3)."""
-    return 12 + int.from_bytes(data[at : at + 4])
-
-
-def _jpeg_segment(data: bytes, at: int) -> int:
-    """Bytes from one marker to the next (ITU-T T.81, B.1.1); 0 where the pixels begin. What is no
-    marker, fill bytes included, is skipped one by one, as Pillow does."""
-    if data[at : at + 1] != b"\xff" or data[at + 1 : at + 2] in (b"\x00", b"\xff"):
-        return 1
-    marker = data[at + 1] if at + 1 < len(data) else 0xD9
-    if marker == 0xDA:
-        return 0
-    alone = marker == 0x01 or 0xD0 <= marker <= 0xD9
-    return 2 if alone else 2 + int.from_bytes(data[at + 2 : at + 4])
-
-
 def _pixels(image: Image.Image) -> Image.Image:
     """Upright, at most 2048 pixels a side, mode RGB or RGBA. Decoded after what the header says
     has been checked. Every copy of the largest picture is 67 MB, so none is made that can be done
@@ -159,10 +118,9 @@ def _pixels(image: Image.Image) -> Image.Image:
         raise _too_many_pixels()
     if max(image.size) > MAX_LENGTH_PX:
         raise _too_long()
-    photo = image.format in ("JPEG", "MPO")  # A JPEG with more behind it: many telephones' photos.
-    if not photo and getattr(image, "n_frames", 1) != 1:
+    if getattr(image, "n_frames", 1) != 1:
         raise Unreadable(Complaint(text="That picture is animated. Send one with a single frame."))
-    if photo:
+    if image.format == "JPEG":
         image.draft("RGB", (MAX_SIDE_PX, MAX_SIDE_PX))
     picture = _loaded(image)
     clear = "A" in picture.getbands() or "transparency" in picture.info
