@@ -19,6 +19,7 @@ from PIL import Image
 from bot.i18n import say
 from bot.references import Fetcher, Gathered, Unavailable, fetch, gather
 from bot.references.decode import decode
+from bot.references.masks import erased
 from storage.blobs import Blobs
 from storage.catalog import Catalog, ModelEntry
 from storage.domain import (
@@ -517,8 +518,7 @@ def test_what_a_png_says_of_its_side_and_its_transparency_is_kept() -> None:
     image = Image.new("P", (40, 20), 0)
     image.putpalette([255, 0, 0, 0, 0, 255])
     image.paste(1, (0, 0, 20, 20))
-    decoded = decode(saved(image, exif=exif, transparency=1))
+    decoded, mask = erased(saved(image, exif=exif, transparency=1))
     assert (decoded.width, decoded.height) == (20, 40)
-    assert decoded.transparent_png is not None
-    clear = Image.open(io.BytesIO(decoded.transparent_png))
+    clear = Image.open(io.BytesIO(mask))
     assert [clear.getpixel((10, y)) for y in (5, 35)] == [255, 0]
