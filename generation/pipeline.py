@@ -215,8 +215,9 @@ class DiffusionModel:
         """One RGB picture of width × height: from text alone, from `init_image`, or of
         `init_image` with the white part of `mask` repainted.
 
-        Picture and mask are scaled to width × height (Lanczos and nearest neighbour), cut evenly
-        at the sides to keep the aspect; where the mask is black the picture comes back unchanged.
+        Picture and mask are scaled to width × height, cut evenly at the sides to keep the aspect;
+        white never vanishes, however thin, and where the mask is black the picture comes back
+        unchanged.
         The same drawing gives the same picture: noise is drawn on the CPU, on every device.
 
         `on_step` is called after every denoising step with the number of steps done. What it
@@ -230,6 +231,9 @@ class DiffusionModel:
             return tensors
 
         mode, pictures = _inputs(drawing, init_image, mask)
+        white = pictures.get("mask_image")
+        if white is not None:
+            pictures["mask_image"] = _whole_cells(white, self._base.vae_scale_factor)
         guided = drawing.guidance_scale > 1 and self._base.unet.config.time_cond_proj_dim is None
         with self._loras.applied(drawing.loras):
             embeddings = self._prompts.encode(
@@ -245,7 +249,7 @@ class DiffusionModel:
             ).images[0]
         if mode is Mode.INPAINT:
             # The decoder redraws all pixels, the kept ones too, a little differently.
-            picture = Image.composite(picture, pictures["image"], pictures["mask_image"])
+            picture = Image.composite(picture, pictures["image"], white)
         return picture
 
     def _scheduler(self, drawing: Drawing) -> Any:
@@ -278,6 +282,19 @@ def _inputs(
     pictures = {"image": image, "strength": _strength(drawing)}
     if mask is None:
         return Mode.IMAGE_TO_IMAGE, pictures
-    fitted = fit_to(mask.convert("L"), size, Image.Resampling.NEAREST)
-    white = fitted.point([0] * 128 + [255] * 128)
-    return Mode.INPAINT, pictures | width_and_height | {"mask_image": white}
+    white = mask.convert("L").point([0] * 128 + [255] * 128)
+    fitted = _any(fit_to(white.convert("F"), size, Image.Resampling.BOX))
+    return Mode.INPAINT, pictures | width_and_height | {"mask_image": fitted}
+
+
+def _any(share: Image.Image) -> Image.Image:
+    """Mode F to 255 where there is anything at all, else 0."""
+    return share.point(lambda value: value * 1e6).convert("L").point([0] + [255] * 255)
+
+
+def _whole_cells(white: Image.Image, side_px: int) -> Image.Image:
+    """White wherever a latent is that has any of it under it; a pipeline looks at one pixel of
+    each alone."""
+    cells = (white.width // side_px, white.height // side_px)
+    covered = _any(white.convert("F").resize(cells, Image.Resampling.BOX))
+    return covered.resize(white.size, Image.Resampling.NEAREST)
