@@ -26,6 +26,7 @@ from safetensors import SafetensorError
 from generation.loras import Loras
 from generation.prompts import PromptEncoder
 from generation.schedulers import SCHEDULERS, build_scheduler
+from generation.soundness import watch
 from generation.weights import ModelUnavailable, digest, fetch, inspect, verify
 from storage.catalog import LoraEntry, ModelEntry
 from storage.domain import Mode
@@ -138,6 +139,7 @@ class DiffusionModel:
         """Hub commit, or the revision given, or a digest of the folder."""
         self.device = str(pipeline.device)
         self._base = pipeline
+        watch(pipeline)
         self._loras = Loras(pipeline, loras)
         self._modes = _XL if isinstance(pipeline, StableDiffusionXLPipeline) else _SD
         self._components = {k: v for k, v in pipeline.components.items() if k != "scheduler"}
@@ -223,15 +225,14 @@ class DiffusionModel:
         `on_step` is called after every denoising step with the number of steps done. What it
         raises comes out of here, and the model can go on to the next drawing. Raises ValueError
         for an unknown scheduler or a size that is no multiple of 8, ModelUnavailable for a LoRA
-        that cannot be loaded, torch.OutOfMemoryError.
+        that cannot be loaded, generation.soundness.Broken, torch.OutOfMemoryError.
         """
 
         def report(_: Any, index: int, __: Any, tensors: dict[str, Any]) -> dict[str, Any]:
             on_step(index + 1)
             return tensors
 
-        mode, pictures = _inputs(drawing, init_image, mask)
-        white = pictures.get("mask_image")
+        mode, pictures, white = _inputs(drawing, init_image, mask)
         if white is not None:
             pictures["mask_image"] = _whole_cells(white, self._base.vae_scale_factor)
         guided = drawing.guidance_scale > 1 and self._base.unet.config.time_cond_proj_dim is None
@@ -247,7 +248,7 @@ class DiffusionModel:
                 generator=torch.Generator("cpu").manual_seed(drawing.seed),
                 callback_on_step_end=report,
             ).images[0]
-        if mode is Mode.INPAINT:
+        if white is not None:
             # The decoder redraws all pixels, the kept ones too, a little differently.
             picture = Image.composite(picture, pictures["image"], white)
         return picture
@@ -272,19 +273,19 @@ def _strength(drawing: Drawing) -> float:
 
 def _inputs(
     drawing: Drawing, init_image: Image.Image | None, mask: Image.Image | None
-) -> tuple[Mode, dict[str, Any]]:
-    """What is asked for, and the pipeline's arguments that say so."""
+) -> tuple[Mode, dict[str, Any], Image.Image | None]:
+    """What is asked for, the pipeline's arguments that say so but for a mask, and the mask."""
     size = (drawing.width, drawing.height)
     width_and_height = {"width": drawing.width, "height": drawing.height}
     if init_image is None:
-        return Mode.TEXT_TO_IMAGE, width_and_height
+        return Mode.TEXT_TO_IMAGE, width_and_height, None
     image = fit_to(init_image.convert("RGB"), size, Image.Resampling.LANCZOS)
     pictures = {"image": image, "strength": _strength(drawing)}
     if mask is None:
-        return Mode.IMAGE_TO_IMAGE, pictures
+        return Mode.IMAGE_TO_IMAGE, pictures, None
     white = mask.convert("L").point([0] * 128 + [255] * 128)
     fitted = _any(fit_to(white.convert("F"), size, Image.Resampling.BOX))
-    return Mode.INPAINT, pictures | width_and_height | {"mask_image": fitted}
+    return Mode.INPAINT, pictures | width_and_height, fitted
 
 
 def _any(share: Image.Image) -> Image.Image:

@@ -19,6 +19,7 @@ from generation.engine import Drawn, Engine, Stopped
 from generation.heart import Heart
 from generation.provenance import encode_and_seal, parameters_of
 from generation.safety import Checker, judge
+from generation.soundness import Broken
 from generation.weights import ModelUnavailable
 from storage import jobs, leases, metrics
 from storage.blobs import Blobs, NotStored
@@ -295,6 +296,9 @@ def _reason(job: GenerationJob, error: Exception) -> FailureReason:
         case NotStored():
             log.error("job.not_stored", job=str(job.id), reason=str(error))
             return FailureReason.NOT_STORED
+        case Broken():
+            log.error("job.broken", job=str(job.id), model=job.request.model, reason=str(error))
+            return FailureReason.BROKEN_PICTURE
         case torch.OutOfMemoryError():
             return FailureReason.OUT_OF_MEMORY
     # Messages of deeper libraries may quote the prompt, so only the type is logged.

@@ -303,6 +303,7 @@ FAILURES = {
     FailureReason.OUT_OF_MEMORY: mark("This picture needs more memory than the worker has."),
     FailureReason.REFERENCE_MISSING: mark("The reference image is not there any more."),
     FailureReason.NOT_STORED: mark("The picture was drawn, but could not be stored."),
+    FailureReason.BROKEN_PICTURE: mark("What the model drew came out broken, so it is not shown."),
     FailureReason.ERROR: mark("Something went wrong while drawing this."),
 }
 
@@ -312,6 +313,9 @@ ADVICE = {
     FailureReason.OUT_OF_MEMORY: mark("Ask for a smaller picture."),
     FailureReason.REFERENCE_MISSING: mark("Attach it again."),
     FailureReason.NOT_STORED: mark("Try again later, and tell who runs this bot."),
+    FailureReason.BROKEN_PICTURE: mark(
+        "Try other settings or another model, and tell who runs this bot."
+    ),
     FailureReason.ERROR: mark("Try again; if it stays so, tell who runs this bot."),
 }
 

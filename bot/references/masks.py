@@ -2,7 +2,6 @@
 Blocking: use a thread."""
 
 import io
-from functools import reduce
 
 from PIL import Image, ImageChops, ImageFilter, ImageStat
 
@@ -94,11 +93,12 @@ def _another_shape(mask: tuple[int, int], picture: tuple[int, int]) -> Unreadabl
 
 def _painted(mask: Image.Image, picture: Decoded) -> Image.Image:
     """255 where it is painted, else 0; of the mask's own size."""
-    *colours, alpha = mask.split() if mask.mode == "RGBA" else (*mask.split(), None)
-    light = reduce(ImageChops.lighter, colours)
-    if alpha is None or alpha.getextrema()[0] >= HALF:
-        dark = reduce(ImageChops.darker, colours)
-        if light.getextrema()[0] >= HALF > CONTRAST > dark.getextrema()[0]:
+    red, green, blue = mask.split()[:3]
+    light = ImageChops.lighter(red, ImageChops.lighter(green, blue))
+    alpha = mask.getchannel("A") if mask.mode == "RGBA" else None
+    if alpha is None or _ends(alpha)[0] >= HALF:
+        dark = ImageChops.darker(red, ImageChops.darker(green, blue))
+        if _ends(light)[0] >= HALF > CONTRAST > _ends(dark)[0]:
             raise Unreadable(Complaint(text=UNCLEAR))  # Colours on white: all of it is light.
         return _upper_half(light)
     strokes = _upper_half(alpha)
@@ -116,10 +116,15 @@ def _painted(mask: Image.Image, picture: Decoded) -> Image.Image:
 def _upper_half(band: Image.Image) -> Image.Image:
     """255 where it is nearer to its greatest value than to its least, or without two such from
     half of what there could be."""
-    least, greatest = band.getextrema()
-    there_are_two = greatest - least >= CONTRAST  # type: ignore[operator]
-    half = (least + greatest + 1) // 2 if there_are_two else HALF  # type: ignore[operator]
+    least, greatest = _ends(band)
+    half = (least + greatest + 1) // 2 if greatest - least >= CONTRAST else HALF
     return band.point([0] * half + [255] * (256 - half))
+
+
+def _ends(band: Image.Image) -> tuple[int, int]:
+    """The least value that is there, and the greatest."""
+    there = [value for value, count in enumerate(band.histogram()) if count]
+    return there[0], there[-1]
 
 
 def _below_half(alpha: int) -> int:

@@ -119,6 +119,8 @@ class FailureReason(StrEnum):
     OUT_OF_MEMORY = "out_of_memory"
     REFERENCE_MISSING = "reference_missing"
     NOT_STORED = "not_stored"
+    BROKEN_PICTURE = "broken_picture"
+    """What the model came to is no picture: NaN, infinity, nothing but one flat colour."""
     ERROR = "error"
 
 
