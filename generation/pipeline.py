@@ -25,7 +25,7 @@ from safetensors import SafetensorError
 
 from generation.loras import Loras
 from generation.prompts import PromptEncoder
-from generation.schedulers import SCHEDULERS, build_scheduler
+from generation.schedulers import SCHEDULERS, build_scheduler, timesteps_of
 from generation.soundness import watch
 from generation.weights import ModelUnavailable, digest, fetch, inspect, verify
 from storage.catalog import LoraEntry, ModelEntry
@@ -197,14 +197,14 @@ class DiffusionModel:
         """How many times `draw` will call `on_step`.
 
         Not always `drawing.steps`: PNDM evaluates one more, and image to image and inpaint do
-        only the last int(steps × strength) of them, at least one.
+        only the last int(steps × strength) of them, at least one. Raises TooManySteps.
         """
         scheduler = self._scheduler(drawing)
-        scheduler.set_timesteps(drawing.steps)
+        evaluations = timesteps_of(scheduler, drawing.steps)
         skipped = 0
         if mode is not Mode.TEXT_TO_IMAGE:
             skipped = drawing.steps - int(drawing.steps * _strength(drawing))
-        return len(scheduler.timesteps) - skipped * int(scheduler.order)
+        return evaluations - skipped * int(scheduler.order)
 
     def draw(
         self,
@@ -224,8 +224,8 @@ class DiffusionModel:
 
         `on_step` is called after every denoising step with the number of steps done. What it
         raises comes out of here, and the model can go on to the next drawing. Raises ValueError
-        for an unknown scheduler or a size that is no multiple of 8, ModelUnavailable for a LoRA
-        that cannot be loaded, generation.soundness.Broken, torch.OutOfMemoryError.
+        for an unknown scheduler or a size that is no multiple of 8, LoraUnavailable,
+        generation.soundness.Broken, torch.OutOfMemoryError.
         """
 
         def report(_: Any, index: int, __: Any, tensors: dict[str, Any]) -> dict[str, Any]:

@@ -300,6 +300,8 @@ def _refused(entry: LogEntry) -> Card:
 FAILURES = {
     FailureReason.CRASHED: mark("The worker stopped several times while drawing this."),
     FailureReason.MODEL_UNAVAILABLE: mark("The model could not be loaded."),
+    FailureReason.LORA_UNAVAILABLE: mark("What this style needs beside the model can't be loaded."),
+    FailureReason.TOO_MANY_STEPS: mark("This model can't draw in so many steps."),
     FailureReason.OUT_OF_MEMORY: mark("This picture needs more memory than the worker has."),
     FailureReason.REFERENCE_MISSING: mark("The reference image is not there any more."),
     FailureReason.NOT_STORED: mark("The picture was drawn, but could not be stored."),
@@ -310,6 +312,8 @@ FAILURES = {
 ADVICE = {
     FailureReason.CRASHED: mark("Try other settings, or ask who runs this bot to look."),
     FailureReason.MODEL_UNAVAILABLE: mark("Choose another model, or tell who runs this bot."),
+    FailureReason.LORA_UNAVAILABLE: mark("Choose another style, or tell who runs this bot."),
+    FailureReason.TOO_MANY_STEPS: mark("Ask for fewer, with --steps."),
     FailureReason.OUT_OF_MEMORY: mark("Ask for a smaller picture."),
     FailureReason.REFERENCE_MISSING: mark("Attach it again."),
     FailureReason.NOT_STORED: mark("Try again later, and tell who runs this bot."),
