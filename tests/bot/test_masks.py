@@ -236,6 +236,18 @@ def test_nothing_from_under_an_eraser_gets_into_what_is_kept(
     assert max(most for _, most in leaked) <= (0 if smaller == 1 else 1)  # type: ignore[misc]
 
 
+@pytest.mark.parametrize("softness", [0, 12])
+def test_nor_where_the_picture_is_larger_than_what_is_kept(softness: float) -> None:
+    size = (2600, 2600)
+    picture, hole = erased(saved(eraser(softness, "white", size), compress_level=1))
+    expected = photo(size).resize((2048, 2048), Image.Resampling.LANCZOS)
+    with Image.open(io.BytesIO(picture.png)) as image, Image.open(io.BytesIO(hole)) as mask:
+        nothing = Image.new("RGB", image.size)
+        difference = ImageChops.difference(image, expected)
+        leaked = Image.composite(nothing, difference, mask).getextrema()
+    assert max(most for _, most in leaked) <= 4  # type: ignore[misc]
+
+
 def request(**changes: Any) -> ImageRequest:
     return ImageRequest(
         prompt="x", model="tiny", steps=1, guidance_scale=1, seed=1, use=ReferenceUse.EDIT,
