@@ -99,8 +99,7 @@ class Engine:
         mask: Image.Image | None,
         progress: Progress,
     ) -> Future[Drawn]:
-        """The future raises Stopped, generation.weights.ModelUnavailable,
-        torch.OutOfMemoryError, or what the pipeline raises."""
+        """The future raises Stopped, or what `DiffusionModel.load` and `draw` raise."""
         future: Future[Drawn] = Future()
         self._work.put(
             _Work(request=request, reference=reference, mask=mask, progress=progress, future=future)

@@ -6,9 +6,8 @@ from typing import Any
 
 import safetensors.torch
 import torch
-from safetensors import SafetensorError
 
-from generation.weights import ModelUnavailable, fetch_files, verify
+from generation.weights import LoraUnavailable, fetch_files, verify
 from storage.catalog import LoraEntry
 
 
@@ -21,13 +20,15 @@ class Loras:
     def __init__(self, pipeline: Any, entries: Mapping[str, LoraEntry]) -> None:
         self._pipeline = pipeline
         self._entries = entries
-        self._loaded: set[str] = set()
+        self._loaded: dict[str, str] = {}
+        """By the catalog's name, the name that the libraries know it by: they make attributes and
+        parts of paths of it, which not every name can be."""
 
     @contextmanager
     def applied(self, wanted: Sequence[tuple[str, float]]) -> Iterator[None]:
         """Within, the weights are those of the model with these (name, weight) added.
 
-        Raises ModelUnavailable.
+        Raises LoraUnavailable.
         """
         if not wanted:
             yield
@@ -37,7 +38,8 @@ class Loras:
                 if name not in self._loaded:
                     self._load(name)
             self._pipeline.enable_lora()
-            self._pipeline.set_adapters([name for name, _ in wanted], [w for _, w in wanted])
+            adapters = [self._loaded[name] for name, _ in wanted]
+            self._pipeline.set_adapters(adapters, [weight for _, weight in wanted])
             yield
         finally:
             # Also after a failure: reading a LoRA switches it on, even if only half could be read.
@@ -45,19 +47,35 @@ class Loras:
 
     def _load(self, name: str) -> None:
         if name not in self._entries:
-            raise ModelUnavailable(f"LoRA {name!r} is not in the catalog for this model")
-        entry = self._entries[name]
-        source = entry.source
-        file = fetch_files(source, entry.revision)
-        verify(file, entry.sha256)
+            raise LoraUnavailable(f"LoRA {name!r} is not in the catalog for this model")
+        adapter = f"lora_{len(self._loaded)}"
         try:
-            if file.is_file():
-                weights = safetensors.torch.load_file(file)
-                self._pipeline.load_lora_weights(weights, adapter_name=name)
-            else:
-                self._pipeline.load_lora_weights(str(file), adapter_name=name, use_safetensors=True)
+            self._read(self._entries[name], adapter)
+            if adapter not in self._there():
+                raise LoraUnavailable("no part of it fits this model")
         except torch.OutOfMemoryError:
+            self._forget(adapter)
             raise
-        except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-            raise ModelUnavailable(f"LoRA {name!r} ({source}): {error}") from error
-        self._loaded.add(name)
+        # What libraries raise for a file that they cannot make sense of is nearly anything.
+        except Exception as error:
+            self._forget(adapter)
+            source = self._entries[name].source
+            raise LoraUnavailable(f"LoRA {name!r} ({source}): {error}") from error
+        self._loaded[name] = adapter
+
+    def _read(self, entry: LoraEntry, adapter: str) -> None:
+        file = fetch_files(entry.source, entry.revision)
+        verify(file, entry.sha256)
+        if file.is_file():
+            weights = safetensors.torch.load_file(file)
+            self._pipeline.load_lora_weights(weights, adapter_name=adapter)
+        else:
+            self._pipeline.load_lora_weights(str(file), adapter_name=adapter, use_safetensors=True)
+
+    def _there(self) -> set[str]:
+        return {adapter for part in self._pipeline.get_list_adapters().values() for adapter in part}
+
+    def _forget(self, adapter: str) -> None:
+        """Half of it may have been read."""
+        if adapter in self._there():
+            self._pipeline.delete_adapters(adapter)

@@ -25,7 +25,8 @@ from safetensors import SafetensorError
 
 from generation.loras import Loras
 from generation.prompts import PromptEncoder
-from generation.schedulers import SCHEDULERS, build_scheduler
+from generation.schedulers import SCHEDULERS, build_scheduler, timesteps_of
+from generation.soundness import watch
 from generation.weights import ModelUnavailable, digest, fetch, inspect, verify
 from storage.catalog import LoraEntry, ModelEntry
 from storage.domain import Mode
@@ -138,6 +139,7 @@ class DiffusionModel:
         """Hub commit, or the revision given, or a digest of the folder."""
         self.device = str(pipeline.device)
         self._base = pipeline
+        watch(pipeline)
         self._loras = Loras(pipeline, loras)
         self._modes = _XL if isinstance(pipeline, StableDiffusionXLPipeline) else _SD
         self._components = {k: v for k, v in pipeline.components.items() if k != "scheduler"}
@@ -195,14 +197,14 @@ class DiffusionModel:
         """How many times `draw` will call `on_step`.
 
         Not always `drawing.steps`: PNDM evaluates one more, and image to image and inpaint do
-        only the last int(steps × strength) of them, at least one.
+        only the last int(steps × strength) of them, at least one. Raises TooManySteps.
         """
         scheduler = self._scheduler(drawing)
-        scheduler.set_timesteps(drawing.steps)
+        evaluations = timesteps_of(scheduler, drawing.steps)
         skipped = 0
         if mode is not Mode.TEXT_TO_IMAGE:
             skipped = drawing.steps - int(drawing.steps * _strength(drawing))
-        return len(scheduler.timesteps) - skipped * int(scheduler.order)
+        return evaluations - skipped * int(scheduler.order)
 
     def draw(
         self,
@@ -215,21 +217,24 @@ class DiffusionModel:
         """One RGB picture of width × height: from text alone, from `init_image`, or of
         `init_image` with the white part of `mask` repainted.
 
-        Picture and mask are scaled to width × height (Lanczos and nearest neighbour), cut evenly
-        at the sides to keep the aspect; where the mask is black the picture comes back unchanged.
+        Picture and mask are scaled to width × height, cut evenly at the sides to keep the aspect;
+        white never vanishes, however thin, and where the mask is black the picture comes back
+        unchanged.
         The same drawing gives the same picture: noise is drawn on the CPU, on every device.
 
         `on_step` is called after every denoising step with the number of steps done. What it
         raises comes out of here, and the model can go on to the next drawing. Raises ValueError
-        for an unknown scheduler or a size that is no multiple of 8, ModelUnavailable for a LoRA
-        that cannot be loaded, torch.OutOfMemoryError.
+        for an unknown scheduler or a size that is no multiple of 8, LoraUnavailable,
+        generation.soundness.Broken, torch.OutOfMemoryError.
         """
 
         def report(_: Any, index: int, __: Any, tensors: dict[str, Any]) -> dict[str, Any]:
             on_step(index + 1)
             return tensors
 
-        mode, pictures = _inputs(drawing, init_image, mask)
+        mode, pictures, white = _inputs(drawing, init_image, mask)
+        if white is not None:
+            pictures["mask_image"] = _whole_cells(white, self._base.vae_scale_factor)
         guided = drawing.guidance_scale > 1 and self._base.unet.config.time_cond_proj_dim is None
         with self._loras.applied(drawing.loras):
             embeddings = self._prompts.encode(
@@ -243,9 +248,9 @@ class DiffusionModel:
                 generator=torch.Generator("cpu").manual_seed(drawing.seed),
                 callback_on_step_end=report,
             ).images[0]
-        if mode is Mode.INPAINT:
+        if white is not None:
             # The decoder redraws all pixels, the kept ones too, a little differently.
-            picture = Image.composite(picture, pictures["image"], pictures["mask_image"])
+            picture = Image.composite(picture, pictures["image"], white)
         return picture
 
     def _scheduler(self, drawing: Drawing) -> Any:
@@ -268,16 +273,29 @@ def _strength(drawing: Drawing) -> float:
 
 def _inputs(
     drawing: Drawing, init_image: Image.Image | None, mask: Image.Image | None
-) -> tuple[Mode, dict[str, Any]]:
-    """What is asked for, and the pipeline's arguments that say so."""
+) -> tuple[Mode, dict[str, Any], Image.Image | None]:
+    """What is asked for, the pipeline's arguments that say so but for a mask, and the mask."""
     size = (drawing.width, drawing.height)
     width_and_height = {"width": drawing.width, "height": drawing.height}
     if init_image is None:
-        return Mode.TEXT_TO_IMAGE, width_and_height
+        return Mode.TEXT_TO_IMAGE, width_and_height, None
     image = fit_to(init_image.convert("RGB"), size, Image.Resampling.LANCZOS)
     pictures = {"image": image, "strength": _strength(drawing)}
     if mask is None:
-        return Mode.IMAGE_TO_IMAGE, pictures
-    fitted = fit_to(mask.convert("L"), size, Image.Resampling.NEAREST)
-    white = fitted.point([0] * 128 + [255] * 128)
-    return Mode.INPAINT, pictures | width_and_height | {"mask_image": white}
+        return Mode.IMAGE_TO_IMAGE, pictures, None
+    white = mask.convert("L").point([0] * 128 + [255] * 128)
+    fitted = _any(fit_to(white.convert("F"), size, Image.Resampling.BOX))
+    return Mode.INPAINT, pictures | width_and_height, fitted
+
+
+def _any(share: Image.Image) -> Image.Image:
+    """Mode F to 255 where there is anything at all, else 0."""
+    return share.point(lambda value: value * 1e6).convert("L").point([0] + [255] * 255)
+
+
+def _whole_cells(white: Image.Image, side_px: int) -> Image.Image:
+    """White wherever a latent is that has any of it under it; a pipeline looks at one pixel of
+    each alone."""
+    cells = (white.width // side_px, white.height // side_px)
+    covered = _any(white.convert("F").resize(cells, Image.Resampling.BOX))
+    return covered.resize(white.size, Image.Resampling.NEAREST)

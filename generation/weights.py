@@ -17,6 +17,10 @@ class ModelUnavailable(Exception):
     """The model or LoRA cannot be loaded; the message says why, in words for the operator."""
 
 
+class LoraUnavailable(ModelUnavailable):
+    """As above, of a LoRA alone: the model draws without it."""
+
+
 def fetch(entry: ModelEntry) -> tuple[Path, str | None]:
     """The folder of the model, and its hub commit if it is from a hub (downloaded if need be).
 

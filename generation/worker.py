@@ -20,7 +20,9 @@ from generation.engine import Drawn, Engine, Stopped
 from generation.heart import Heart
 from generation.provenance import encode_and_seal, parameters_of
 from generation.safety import Checker, judge
-from generation.weights import ModelUnavailable
+from generation.schedulers import TooManySteps
+from generation.soundness import Broken
+from generation.weights import LoraUnavailable, ModelUnavailable
 from storage import jobs, leases, metrics, pixels
 from storage.blobs import Blobs, NotStored
 from storage.catalog import Catalog
@@ -305,12 +307,21 @@ def _reason(job: GenerationJob, error: Exception) -> FailureReason:
     match error:
         case FileNotFoundError():
             return FailureReason.REFERENCE_MISSING
+        case LoraUnavailable():
+            log.error("job.lora", job=str(job.id), model=job.request.model, reason=str(error))
+            return FailureReason.LORA_UNAVAILABLE
         case ModelUnavailable():
             log.error("job.model", job=str(job.id), model=job.request.model, reason=str(error))
             return FailureReason.MODEL_UNAVAILABLE
         case NotStored():
             log.error("job.not_stored", job=str(job.id), reason=str(error))
             return FailureReason.NOT_STORED
+        case TooManySteps():
+            log.warning("job.steps", job=str(job.id), model=job.request.model, reason=str(error))
+            return FailureReason.TOO_MANY_STEPS
+        case Broken():
+            log.error("job.broken", job=str(job.id), model=job.request.model, reason=str(error))
+            return FailureReason.BROKEN_PICTURE
         case torch.OutOfMemoryError():
             return FailureReason.OUT_OF_MEMORY
     # Messages of deeper libraries may quote the prompt, so only the type is logged.

@@ -26,6 +26,7 @@ A catalog file is TOML:
 import json
 import tomllib
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -51,13 +52,15 @@ class ModelEntry(_Entry):
     licence: str = ""
     sha256: dict[str, str] = Field(default_factory=dict)
     """Per weight file, relative to the folder; a mismatch keeps the model from loading."""
-    width: int = Field(512, ge=16, le=4096)
-    height: int = Field(512, ge=16, le=4096)
+    width: int = Field(512, ge=16, le=4096, multiple_of=8)
+    height: int = Field(512, ge=16, le=4096, multiple_of=8)
     """Default size in pixels; aspects keep its area."""
-    size_multiple: int = Field(8, ge=1)
-    """Width and height must divide by this."""
+    size_multiple: int = Field(8, ge=8, multiple_of=8)
+    """Width and height must divide by this; diffusers wants multiples of 8."""
     steps: int = Field(30, ge=1)
-    max_steps: int = Field(100, ge=1)
+    max_steps: int = Field(100, ge=1, le=999)
+    """Models are trained on 1,000 steps, and not every sampler can take them all. `load_catalog`
+    lowers it where the model's own sampler takes fewer."""
     guidance_scale: float = Field(7.0, ge=0)
     max_guidance_scale: float = Field(20.0, ge=0)
     scheduler: str | None = None
@@ -176,11 +179,32 @@ _STYLES = {
 }
 
 
+LCM_STEPS = 50
+"""`original_inference_steps` of diffusers' LCMScheduler, where a model does not say."""
+
+
+def _within_its_sampler(name: str, entry: ModelEntry) -> ModelEntry:
+    """With no more steps than the sampler takes; of a model of a hub its own is not known here.
+    Raises ValueError where the operator has set more as the default."""
+    config: Mapping[str, object] = {}
+    with suppress(OSError, ValueError):
+        file = Path(entry.source).expanduser() / "scheduler" / "scheduler_config.json"
+        config = json.loads(file.read_text("utf-8"))
+    named = {"lcm": "LCMScheduler", None: config.get("_class_name")}.get(entry.scheduler)
+    if named != "LCMScheduler":
+        return entry
+    most = int(str(config.get("original_inference_steps", LCM_STEPS)))
+    if entry.steps > most:
+        raise ValueError(f"model {name!r}: steps is {entry.steps}, but its sampler takes {most}")
+    return entry.model_copy(update={"max_steps": min(entry.max_steps, most)})
+
+
 def load_catalog(settings: Settings) -> Catalog:
     """The embedded model and styles plus what the operator's file adds or replaces.
 
     Raises pydantic.ValidationError or tomllib.TOMLDecodeError when the file is wrong, and
-    ValueError when the default model or a LoRA's model is not in it.
+    ValueError when the default model or a LoRA's model is not in it, or a model has more steps
+    than its sampler takes.
     """
     added = tomllib.loads(settings.catalog.read_text("utf-8")) if settings.catalog else {}
     catalog = Catalog.model_validate(
@@ -190,6 +214,8 @@ def load_catalog(settings: Settings) -> Catalog:
             "styles": {**_STYLES, **added.get("styles", {})},
         }
     )
+    models = {name: _within_its_sampler(name, entry) for name, entry in catalog.models.items()}
+    catalog = catalog.model_copy(update={"models": models})
     known = catalog.models.keys()
     wanted = [settings.default_model, *settings.worker_models]
     wanted += [model for lora in catalog.loras.values() for model in lora.models]

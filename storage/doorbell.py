@@ -5,7 +5,9 @@ The database is the truth; a ring that is lost, late or repeated changes nothing
 
 from __future__ import annotations
 
+import re
 from functools import cache
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -30,7 +32,10 @@ ANSWER_SECONDS = 5.0
 
 
 def queue_name(model: str) -> str:
-    return f"easel.{model}"
+    """Brokers make files and addresses of it, so a name that is more than plain letters goes by its
+    hash."""
+    plain = re.fullmatch(r"[A-Za-z0-9][\w.-]{0,99}", model, re.ASCII)
+    return f"easel.{model}" if plain else f"easel.{sha256(model.encode()).hexdigest()[:32]}"
 
 
 def create_app(settings: Settings, models: Sequence[str]) -> Celery:

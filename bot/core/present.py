@@ -300,18 +300,26 @@ def _refused(entry: LogEntry) -> Card:
 FAILURES = {
     FailureReason.CRASHED: mark("The worker stopped several times while drawing this."),
     FailureReason.MODEL_UNAVAILABLE: mark("The model could not be loaded."),
+    FailureReason.LORA_UNAVAILABLE: mark("What this style needs beside the model can't be loaded."),
+    FailureReason.TOO_MANY_STEPS: mark("This model can't draw in so many steps."),
     FailureReason.OUT_OF_MEMORY: mark("This picture needs more memory than the worker has."),
     FailureReason.REFERENCE_MISSING: mark("The reference image is not there any more."),
     FailureReason.NOT_STORED: mark("The picture was drawn, but could not be stored."),
+    FailureReason.BROKEN_PICTURE: mark("What the model drew came out broken, so it is not shown."),
     FailureReason.ERROR: mark("Something went wrong while drawing this."),
 }
 
 ADVICE = {
     FailureReason.CRASHED: mark("Try other settings, or ask who runs this bot to look."),
     FailureReason.MODEL_UNAVAILABLE: mark("Choose another model, or tell who runs this bot."),
+    FailureReason.LORA_UNAVAILABLE: mark("Choose another style, or tell who runs this bot."),
+    FailureReason.TOO_MANY_STEPS: mark("Ask for fewer, with --steps."),
     FailureReason.OUT_OF_MEMORY: mark("Ask for a smaller picture."),
     FailureReason.REFERENCE_MISSING: mark("Attach it again."),
     FailureReason.NOT_STORED: mark("Try again later, and tell who runs this bot."),
+    FailureReason.BROKEN_PICTURE: mark(
+        "Try other settings or another model, and tell who runs this bot."
+    ),
     FailureReason.ERROR: mark("Try again; if it stays so, tell who runs this bot."),
 }
 

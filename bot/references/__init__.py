@@ -12,7 +12,7 @@ from typing import TypeVar
 
 import structlog
 
-from bot.references.decode import Decoded, Unreadable, decode, decode_mask, pixels
+from bot.references.decode import Decoded, Unreadable, decode, pixels
 from bot.references.fetch import (
     MAX_BYTES,
     TIMEOUT_SECONDS,
@@ -21,6 +21,7 @@ from bot.references.fetch import (
     too_large,
     unfetched,
 )
+from bot.references.masks import erased, is_cut_off, painted
 from bot.references.turns import Turns
 from storage.blobs import Blobs, Stored
 from storage.catalog import Catalog
@@ -83,22 +84,25 @@ async def gather(
     if request.source is None:
         return Gathered(request=request)
     try:
-        picture = await _decoded(decode, await _read(request.source, read, fetcher, blobs))
-        mask = None
+        data = await _read(request.source, read, fetcher, blobs)
+        picture, mask = await _decoded(_look(request), data)
         if request.mask_source:
             data = await _read(request.mask_source, read, fetcher, blobs)
-            shape = picture.width, picture.height
-            mask = await _decoded(lambda data: decode_mask(data, *shape), data)
-        elif request.use is ReferenceUse.EDIT:
-            mask = _transparent_part(picture)
+            mask = await _decoded(lambda data: painted(data, picture), data)
     except (Unavailable, Unreadable) as error:
         return error.complaint
-    reference, brought = await asyncio.to_thread(_keep, request, picture, mask, blobs)
     width, height = request.width, request.height
     if not request.own_size:
         width, height = catalog.models[request.model].size(
             within_limits((picture.width, picture.height))
         )
+    if mask is not None and is_cut_off(mask, (width, height)):
+        return Complaint(
+            text="In a picture of this shape ({width}×{height}), what should be repainted is cut "
+            "off. Leave the shape out, or choose one nearer to the picture's.",
+            values={"width": width, "height": height},
+        )
+    reference, brought = await asyncio.to_thread(_keep, request, picture, mask, blobs)
     request = replace(
         request, reference=reference, use=reference.use, width=width, height=height, own_size=True
     )
@@ -147,15 +151,10 @@ async def _decoded(decode: Callable[[bytes], T], data: bytes) -> T:
     return await loop.run_in_executor(_LARGE if large else _SMALL, decode, data)
 
 
-def _transparent_part(picture: Decoded) -> bytes:
-    if picture.transparent_png is None:
-        raise Unreadable(
-            Complaint(
-                text="To edit, I must know where. Attach a mask (white is repainted, black "
-                "stays), or erase that part of the picture and save it as PNG."
-            )
-        )
-    return picture.transparent_png
+def _look(request: ImageRequest) -> Callable[[bytes], tuple[Decoded, bytes | None]]:
+    if request.use is ReferenceUse.EDIT and request.mask_source is None:
+        return erased
+    return lambda data: (decode(data), None)
 
 
 def _keep(

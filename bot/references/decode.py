@@ -10,19 +10,13 @@ from typing import TypeVar
 from PIL import Image, ImageOps
 
 from bot.references.fetch import MAX_BYTES, too_large
+from bot.references.pieces import pixels_only
 from storage.domain import Complaint
 
 MAX_PIXELS = 16_800_000
 MAX_LENGTH_PX = 16_383
 """Of one side, before anything is made smaller: as far as WebP goes."""
 MAX_SIDE_PX = 2048
-MAX_PIECES = 10_000
-"""Chunks of a PNG, or segments of a JPEG before its pixels. Pillow takes each in Python, so that a
-file of 10 MiB with nothing else in it would keep a core for some ten seconds."""
-MAX_SCANS = 100
-"""Of a JPEG; a progressive one has about ten. Each may be a few bytes that pass over all pixels."""
-MASK_THRESHOLD = 128
-"""From this grey value on a mask is white."""
 
 T = TypeVar("T")
 _FORMATS = ("PNG", "JPEG", "WEBP")
@@ -38,73 +32,42 @@ class Unreadable(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Decoded:
-    """PNG files without metadata."""
-
     png: bytes
-    """RGB, longest side at most 2048 pixels."""
+    """RGB, longest side at most 2048 pixels, without metadata."""
     width: int
     height: int
-    transparent_png: bytes | None
-    """Mode L, of the same size: white where the picture was transparent. None if nowhere."""
+    sent: tuple[int, int]
+    """Width and height of the file, upright."""
 
 
 def pixels(data: bytes) -> int:
     """How many pixels the file says that it has. Raises Unreadable."""
-    return _opened(data, lambda image: image.width * image.height)
+    return opened(data, lambda image: image.width * image.height)
 
 
 def decode(data: bytes) -> Decoded:
-    """Decode a reference: PNG, JPEG or WebP, one frame, at most 10 MiB and 16.8 megapixels.
+    """Decode a reference: PNG, JPEG or WebP, one frame, at most 10 MiB and 16.8 megapixels. What
+    is transparent lies on white, as a page would show it.
 
     Raises Unreadable.
     """
-    image = _opened(data, _pixels)
-    alpha = image.getchannel("A").point(_white_if_clear) if "A" in image.getbands() else None
-    if alpha is not None and alpha.getbbox() is None:
-        alpha = None
-    width, height = image.size
-    return Decoded(
-        png=_png(_flat(image)),
-        width=width,
-        height=height,
-        transparent_png=_png(alpha) if alpha is not None else None,
-    )
+    image, sent = opened(data, shrunk)
+    if image.mode == "RGBA":
+        page = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(page, image).convert("RGB")
+    return decoded(image, sent)
 
 
-def decode_mask(data: bytes, width: int, height: int) -> bytes:
-    """A mask as PNG in mode L, of the reference's size: white is repainted.
-
-    Raises Unreadable, also when there is no white in it.
-    """
-    mask = _flat(_opened(data, _pixels)).convert("L")
-    mask = mask.resize((width, height), Image.Resampling.BILINEAR)
-    mask = mask.point(_white_if_light)
-    if mask.getbbox() is None:
-        raise Unreadable(
-            Complaint(
-                text="The mask is black all over, so there is nothing to repaint. Paint white what "
-                "should change."
-            )
-        )
-    return _png(mask)
+def decoded(image: Image.Image, sent: tuple[int, int]) -> Decoded:
+    return Decoded(png=png(image), width=image.width, height=image.height, sent=sent)
 
 
-def _white_if_clear(alpha: int) -> int:
-    return 255 if alpha < MASK_THRESHOLD else 0
-
-
-def _white_if_light(grey: int) -> int:
-    return 255 if grey >= MASK_THRESHOLD else 0
-
-
-def _opened(data: bytes, look: Callable[[Image.Image], T]) -> T:
+def opened(data: bytes, look: Callable[[Image.Image], T]) -> T:
     """What `look` finds in the picture. Raises Unreadable."""
     if len(data) > MAX_BYTES:
         raise Unreadable(too_large())
-    if _is_crowded(data):
-        raise _no_picture()
     try:
-        with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
+        with Image.open(io.BytesIO(pixels_only(data)), formats=_FORMATS) as image:
             return look(image)
     except Unreadable:
         raise
@@ -116,63 +79,41 @@ def _opened(data: bytes, look: Callable[[Image.Image], T]) -> T:
         raise _no_picture() from None
 
 
-def _is_crowded(data: bytes) -> bool:
-    """Whether a file has more pieces than any honest one."""
-    if data.startswith(b"\x89PNG"):
-        return _ends_late(data, 8, _png_chunk)
-    if data.startswith(b"\xff\xd8"):
-        return data.count(b"\xff\xda") > MAX_SCANS or _ends_late(data, 2, _jpeg_segment)
-    return False
+def shrunk(image: Image.Image) -> tuple[Image.Image, tuple[int, int]]:
+    """As `upright`, at most 2048 pixels a side; and the size that it had."""
+    _check(image)
+    sent = image.size
+    if image.format == "JPEG":
+        image.draft("RGB", (MAX_SIDE_PX, MAX_SIDE_PX))
+    drafted = image.size
+    picture = upright(image)
+    if picture.size != drafted:
+        sent = (sent[1], sent[0])
+    # The gap lets most of the way be done by averaging, which takes a tenth of the time.
+    size = (MAX_SIDE_PX, MAX_SIDE_PX)
+    # Beside what is transparent Lanczos overshoots, and makes lighter what is kept.
+    smooth = Image.Resampling.LANCZOS if picture.mode == "RGB" else Image.Resampling.BILINEAR
+    picture.thumbnail(size, smooth, reducing_gap=1.0)
+    return picture, sent
 
 
-def _ends_late(data: bytes, at: int, length: Callable[[bytes, int], int]) -> bool:
-    for _ in range(MAX_PIECES):
-        step = length(data, at)
-        if step == 0 or at >= len(data):
-            return False
-        at += step
-    return True
+def upright(image: Image.Image) -> Image.Image:
+    """In mode RGB or RGBA. Decoded after what the header says has been checked. Every copy of the
+    largest picture is 67 MB, so none is made that can be done without."""
+    _check(image)
+    picture = _loaded(image)
+    clear = "A" in picture.getbands() or "transparency" in picture.info
+    mode = "RGBA" if clear else "RGB"
+    return picture if picture.mode == mode else picture.convert(mode)
 
 
-def _png_chunk(data: bytes, at: int) -> int:
-    """Bytes from one chunk to the next (PNG specification, 5.3)."""
-    return 12 + int.from_bytes(data[at : at + 4])
-
-
-def _jpeg_segment(data: bytes, at: int) -> int:
-    """Bytes from one marker to the next (ITU-T T.81, B.1.1); 0 where the pixels begin. What is no
-    marker, fill bytes included, is skipped one by one, as Pillow does."""
-    if data[at : at + 1] != b"\xff" or data[at + 1 : at + 2] in (b"\x00", b"\xff"):
-        return 1
-    marker = data[at + 1] if at + 1 < len(data) else 0xD9
-    if marker == 0xDA:
-        return 0
-    alone = marker == 0x01 or 0xD0 <= marker <= 0xD9
-    return 2 if alone else 2 + int.from_bytes(data[at + 2 : at + 4])
-
-
-def _pixels(image: Image.Image) -> Image.Image:
-    """Upright, at most 2048 pixels a side, mode RGB or RGBA. Decoded after what the header says
-    has been checked. Every copy of the largest picture is 67 MB, so none is made that can be done
-    without."""
+def _check(image: Image.Image) -> None:
     if image.width * image.height > MAX_PIXELS:
         raise _too_many_pixels()
     if max(image.size) > MAX_LENGTH_PX:
         raise _too_long()
-    photo = image.format in ("JPEG", "MPO")  # A JPEG with more behind it: many telephones' photos.
-    if not photo and getattr(image, "n_frames", 1) != 1:
+    if getattr(image, "n_frames", 1) != 1:
         raise Unreadable(Complaint(text="That picture is animated. Send one with a single frame."))
-    if photo:
-        image.draft("RGB", (MAX_SIDE_PX, MAX_SIDE_PX))
-    picture = _loaded(image)
-    clear = "A" in picture.getbands() or "transparency" in picture.info
-    mode = "RGBA" if clear else "RGB"
-    if picture.mode != mode:
-        picture = picture.convert(mode)
-    # The gap lets most of the way be done by averaging, which takes a tenth of the time.
-    size = (MAX_SIDE_PX, MAX_SIDE_PX)
-    picture.thumbnail(size, Image.Resampling.LANCZOS, reducing_gap=1.0)
-    return picture
 
 
 def _loaded(image: Image.Image) -> Image.Image:
@@ -187,15 +128,7 @@ def _loaded(image: Image.Image) -> Image.Image:
     return picture
 
 
-def _flat(image: Image.Image) -> Image.Image:
-    """Without transparency: on white, as a page would show it."""
-    if image.mode == "RGB":
-        return image
-    page = Image.new("RGBA", image.size, "white")
-    return Image.alpha_composite(page, image).convert("RGB")
-
-
-def _png(image: Image.Image) -> bytes:
+def png(image: Image.Image) -> bytes:
     clean = Image.new(image.mode, image.size)
     clean.paste(image)
     out = io.BytesIO()

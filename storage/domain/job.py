@@ -116,9 +116,13 @@ class FailureReason(StrEnum):
     CRASHED = "crashed"
     """Its worker died too often."""
     MODEL_UNAVAILABLE = "model_unavailable"
+    LORA_UNAVAILABLE = "lora_unavailable"
+    TOO_MANY_STEPS = "too_many_steps"
     OUT_OF_MEMORY = "out_of_memory"
     REFERENCE_MISSING = "reference_missing"
     NOT_STORED = "not_stored"
+    BROKEN_PICTURE = "broken_picture"
+    """What the model came to is no picture: NaN, infinity, nothing but one flat colour."""
     ERROR = "error"
 
 

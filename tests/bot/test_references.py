@@ -19,6 +19,7 @@ from PIL import Image
 from bot.i18n import say
 from bot.references import Fetcher, Gathered, Unavailable, fetch, gather
 from bot.references.decode import decode
+from bot.references.masks import erased
 from storage.blobs import Blobs
 from storage.catalog import Catalog, ModelEntry
 from storage.domain import (
@@ -449,3 +450,75 @@ def test_a_photo_with_another_behind_it() -> None:
     decoded = decode(photo)
     red, _, blue = Image.open(io.BytesIO(decoded.png)).getpixel((4, 4))  # type: ignore[misc]
     assert red > 200 > 50 > blue
+
+
+def chunk(kind: bytes, body: bytes = b"") -> bytes:
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+
+def png_with(inserted: bytes, *, at_the_end: bool = False) -> bytes:
+    """A valid PNG of 64×64 with more chunks: behind its header, or before its end."""
+    plain = png(size=(64, 64))
+    at = len(plain) - 12 if at_the_end else 33
+    return plain[:at] + inserted + plain[at:]
+
+
+def jpeg_with(marker: int, body: bytes, times: int = 1) -> bytes:
+    plain = saved(Image.new("RGB", (64, 64), "red"), "JPEG")
+    segment = bytes([0xFF, marker]) + struct.pack(">H", len(body) + 2) + body
+    return plain[:2] + segment * times + plain[2:]
+
+
+MANY = bytes(2 << 20)
+SQUEEZED = zlib.compress(MANY)
+BESIDE_PIXELS = {
+    "a text": png_with(chunk(b"tEXt", b"Comment\0" + MANY)),
+    "a squeezed text": png_with(chunk(b"zTXt", b"Comment\0\0" + SQUEEZED)),
+    "a squeezed text at the end": png_with(
+        chunk(b"zTXt", b"Comment\0\0" + SQUEEZED), at_the_end=True
+    ),
+    "a text of all scripts": png_with(chunk(b"iTXt", b"Comment\0\0\0\0\0" + MANY)),
+    "the same squeezed": png_with(chunk(b"iTXt", b"Comment\0\1\0\0\0" + SQUEEZED)),
+    "90 texts": png_with(chunk(b"zTXt", b"Comment\0\0" + zlib.compress(MANY[:900_000])) * 90),
+    "a profile": png_with(chunk(b"iCCP", b"sRGB\0\0" + SQUEEZED)),
+    "a profile that is none": png_with(chunk(b"iCCP")),
+    "EXIF": png_with(chunk(b"eXIf", b"II*\0" + MANY)),
+    "somebody's own chunk": png_with(chunk(b"prVt", MANY)),
+    "a text with a wrong checksum": png_with(chunk(b"tEXt", b"Comment\0hello")[:-4] + bytes(4)),
+    "a size on paper that is none": png_with(chunk(b"pHYs")),
+    "EXIF of a JPEG": jpeg_with(0xE1, b"Exif\0\0II*\0" + MANY[:65_000], times=32),
+    "XMP of a JPEG": jpeg_with(0xE1, b"http://ns.adobe.com/xap/1.0/\0" + MANY[:65_000], times=32),
+    "a comment of a JPEG": jpeg_with(0xFE, MANY[:65_000], times=32),
+    "a profile of a JPEG": jpeg_with(0xE2, b"ICC_PROFILE\0\1\1" + MANY[:65_000], times=32),
+    "a profile of a JPEG that is none": jpeg_with(0xE2, b"ICC_PROFILE\0"),
+    "EXIF of a WebP": saved(
+        Image.new("RGB", (64, 64), "red"), "WEBP", lossless=True, exif=b"Exif\0\0II*\0" + MANY
+    ),
+    "a profile of a WebP": saved(
+        Image.new("RGB", (64, 64), "red"), "WEBP", lossless=True, icc_profile=MANY
+    ),
+}
+
+
+@pytest.mark.parametrize("beside", BESIDE_PIXELS)
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF data:UserWarning")
+def test_what_comes_beside_the_pixels_is_dropped_whatever_it_is(beside: str) -> None:
+    decoded = decode(BESIDE_PIXELS[beside])
+    kept = Image.open(io.BytesIO(decoded.png))
+    assert (kept.size, kept.info, dict(kept.getexif())) == ((64, 64), {}, {})
+    red, green, blue = kept.getpixel((32, 32))  # type: ignore[misc]
+    assert red > 250
+    assert max(green, blue) < 5
+    assert len(decoded.png) < 1000
+
+
+def test_what_a_png_says_of_its_side_and_its_transparency_is_kept() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turn clockwise by 90 degrees
+    image = Image.new("P", (40, 20), 0)
+    image.putpalette([255, 0, 0, 0, 0, 255])
+    image.paste(1, (0, 0, 20, 20))
+    decoded, mask = erased(saved(image, exif=exif, transparency=1))
+    assert (decoded.width, decoded.height) == (20, 40)
+    clear = Image.open(io.BytesIO(mask))
+    assert [clear.getpixel((10, y)) for y in (5, 35)] == [255, 0]

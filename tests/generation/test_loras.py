@@ -6,11 +6,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import safetensors.torch
 import torch
 from diffusers import StableDiffusionPipeline
 
 from generation import weights
 from generation.pipeline import DiffusionModel, ModelUnavailable
+from generation.weights import LoraUnavailable
 from storage.catalog import LoraEntry, ModelEntry
 from tests.fakes.tiny_models import build_lora
 from tests.generation.conftest import LORAS
@@ -101,6 +103,66 @@ def test_only_the_lora_that_was_meant(folder_of: Folder, tmp_path: Path, as_fold
         with pytest.raises(ModelUnavailable, match=words):
             model.draw(drawing("sd15", loras=((name, 0.8),)), on_step=nothing)
     assert (pixels(model.draw(drawing("sd15"), on_step=nothing)) == plain).all()
+
+
+NAMES = ("ink.v2", "", "default", "weight", "a b", "../x", "naïve", "forward", "unet", "lora_0")
+"""Of which peft makes names of modules, some of which are taken or cannot be."""
+
+
+def test_a_lora_may_have_any_name(folder_of: Folder, tmp_path: Path) -> None:
+    file = build_lora("sd15", tmp_path / "ink.safetensors")
+    loras = {name: LoraEntry(source=str(file), models=("sd15",)) for name in NAMES}
+    model = DiffusionModel.load(
+        ModelEntry(source=str(folder_of("sd15"))), device="cpu", loras=loras
+    )
+    plain = pixels(model.draw(drawing(), on_step=nothing))
+    drawn = [pixels(model.draw(drawing(loras=((n, 0.8),)), on_step=nothing)) for n in NAMES]
+    assert (drawn[0] != plain).any()
+    assert all((each == drawn[0]).all() for each in drawn)
+    assert (pixels(model.draw(drawing(), on_step=nothing)) == plain).all()
+
+
+def other_keys(file: Path) -> None:
+    """As of a LoRA for a transformer."""
+    weights = safetensors.torch.load_file(file)
+    renamed = {k.replace("unet", "x").replace("text_encoder", "y"): v for k, v in weights.items()}
+    safetensors.torch.save_file(renamed, file)
+
+
+def other_layers(file: Path) -> None:
+    weights = safetensors.torch.load_file(file)
+    renamed = {k.replace("to_q", "q").replace("to_v", "v"): v for k, v in weights.items()}
+    safetensors.torch.save_file({k: v for k, v in renamed.items() if "unet" in k}, file)
+
+
+def no_weights(file: Path) -> None:
+    safetensors.torch.save_file({}, file)
+
+
+def words(file: Path) -> None:
+    file.write_text("<html>Not found</html>")
+
+
+@pytest.mark.parametrize("spoil", [other_keys, other_layers, no_weights, words])
+def test_a_lora_that_fits_nothing_says_so(
+    folder_of: Folder, tmp_path: Path, spoil: Callable[[Path], None]
+) -> None:
+    file = build_lora("sd15", tmp_path / "odd.safetensors")
+    spoil(file)
+    right = build_lora("sd15", tmp_path / "ink.safetensors")
+    loras = {
+        n: LoraEntry(source=str(f), models=("sd15",)) for n, f in (("odd", file), ("ink", right))
+    }
+    model = DiffusionModel.load(
+        ModelEntry(source=str(folder_of("sd15"))), device="cpu", loras=loras
+    )
+    plain = pixels(model.draw(drawing(), on_step=nothing))
+    for _ in range(2):
+        with pytest.raises(LoraUnavailable, match="odd"):
+            model.draw(drawing(loras=(("odd", 1.0),)), on_step=nothing)
+        inked = pixels(model.draw(drawing(loras=(("ink", 0.8),)), on_step=nothing))
+        assert (inked != plain).any()
+    assert (pixels(model.draw(drawing(), on_step=nothing)) == plain).all()
 
 
 def test_a_lora_of_a_hub_is_asked_for_by_its_revision(

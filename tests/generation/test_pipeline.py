@@ -126,6 +126,30 @@ def test_inpaint_is_the_stock_picture_inside_and_the_old_one_outside(
     assert steps[-1] == len(steps) == model_of(family).steps_of(of, Mode.INPAINT)
 
 
+@pytest.mark.parametrize("size", [(64, 64), (64, 96), (96, 64)])
+@pytest.mark.parametrize(("row", "below_the_middle"), [(300, 0), (310, 1)])
+def test_a_stroke_is_repainted_however_thin_and_nothing_else(
+    builtin: DiffusionModel, size: tuple[int, int], row: int, below_the_middle: int
+) -> None:
+    """One pixel of a line in a picture that is made far smaller, and cut to another shape."""
+    reference = Image.linear_gradient("L").resize((600, 600)).convert("RGB")
+    line = Image.new("L", (600, 600), 0)
+    line.paste(255, (0, row, 600, row + 1))
+    width, height = size
+    of = drawing(width=width, height=height, negative_prompt="", prompt="red apple")
+    pictures = [
+        pixels(
+            builtin.draw(replace(of, seed=seed), init_image=reference, mask=line, on_step=nothing)
+        )
+        for seed in (1, 2)
+    ]
+    kept = pixels(fit_to(reference, size, Image.Resampling.LANCZOS))
+    repainted = height // 2 + below_the_middle
+    assert np.abs(pictures[0][repainted] - pictures[1][repainted]).mean() > 5
+    for picture in pictures:
+        assert (np.delete(picture, repainted, axis=0) == np.delete(kept, repainted, axis=0)).all()
+
+
 @pytest.mark.parametrize("family", ["sd15", "turbo"])
 def test_a_seed_is_a_picture(family: str, model_of: Load) -> None:
     model, of = model_of(family), drawing(family)

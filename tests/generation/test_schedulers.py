@@ -1,12 +1,13 @@
 """Every name makes a sampler that keeps what the model says about its noise."""
 
+import inspect
 from typing import Any
 
 import pytest
 import torch
 from diffusers import DDIMScheduler, PNDMScheduler
 
-from generation.schedulers import SCHEDULERS, build_scheduler
+from generation.schedulers import SCHEDULERS, TooManySteps, build_scheduler, timesteps_of
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
@@ -72,3 +73,27 @@ def test_latents_are_never_clipped() -> None:
 def test_unknown_names_are_answered_with_the_nearest(typed: str, meant: str) -> None:
     with pytest.raises(ValueError, match=f"no scheduler '{typed}'; did you mean '{meant}'"):
         build(typed)
+
+
+@pytest.mark.parametrize("zero_snr", [False, True])
+@pytest.mark.parametrize("steps", [1, 2, 3, 25, 50, 100])
+@pytest.mark.parametrize("name", [name for name in SCHEDULERS if name != "lcm"])
+def test_any_number_of_steps_comes_to_its_end(name: str, steps: int, zero_snr: bool) -> None:
+    """With Karras' sigmas and no signal at the beginning the first timestep comes twice."""
+    config = DDIMScheduler.from_config(_V_PREDICTION, rescale_betas_zero_snr=zero_snr).config
+    scheduler = build(name, config)
+    assert timesteps_of(scheduler, steps) == len(scheduler.timesteps)
+    generator = torch.Generator().manual_seed(0)
+    sample = torch.randn(1, 1, 2, 2, generator=generator) * scheduler.init_noise_sigma
+    takes_noise = "generator" in inspect.signature(scheduler.step).parameters
+    more = {"generator": generator} if takes_noise else {}
+    for timestep in scheduler.timesteps:
+        scheduler.scale_model_input(sample, timestep)
+        sample = scheduler.step(torch.zeros_like(sample), timestep, sample, **more).prev_sample
+    assert sample.isfinite().all()
+
+
+@pytest.mark.parametrize(("name", "steps"), [("lcm", 51), ("lcm", 60), ("ddim", 1001)])
+def test_more_steps_than_a_sampler_takes(name: str, steps: int) -> None:
+    with pytest.raises(TooManySteps, match=str(steps)):
+        timesteps_of(build(name), steps)

@@ -13,18 +13,22 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+import structlog
 from obstore.exceptions import GenericError
 from PIL import Image
 from sqlalchemy import update
 
 from generation.engine import Drawn, Progress
+from generation.schedulers import TooManySteps
+from generation.soundness import Broken
+from generation.weights import LoraUnavailable, ModelUnavailable
 from generation.worker import Worker
 from storage import decisions, jobs, log, migrate, sweep, usage
 from storage.blobs import open_blobs
 from storage.catalog import load_catalog
 from storage.database import connect
 from storage.domain import Decision, JobState, Reference, ReferenceUse, StepReport
-from storage.domain.job import Phase
+from storage.domain.job import FailureReason, Phase
 from storage.log import LoggedPicture
 from storage.tables import JobRow, RequestRow
 from tests.conftest import make_settings
@@ -240,6 +244,30 @@ def test_what_failed_keeps_the_time_that_it_took(studio: Studio) -> None:
     with studio.database.read() as session:
         [spent] = usage.recent(session, account(), 1)
     assert (spent.pictures, spent.device_seconds) == (0, 9.0)
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (ModelUnavailable("why"), FailureReason.MODEL_UNAVAILABLE),
+        (LoraUnavailable("why"), FailureReason.LORA_UNAVAILABLE),
+        (TooManySteps("why"), FailureReason.TOO_MANY_STEPS),
+        (Broken("why"), FailureReason.BROKEN_PICTURE),
+    ],
+)
+def test_why_it_failed_is_kept_and_in_the_log(
+    studio: Studio, error: Exception, reason: FailureReason
+) -> None:
+    [job] = studio.record(1)
+    with structlog.testing.capture_logs() as lines:
+        studio.lend_hands(1)
+        studio.brush.next()[0].set_exception(error)
+        assert studio.all_done()
+    with studio.database.read() as session:
+        entry = log.entry(session, job)
+    assert entry is not None
+    assert entry.failure is reason
+    assert [line["job"] for line in lines if line.get("reason") == "why"] == [str(job)]
 
 
 @pytest.mark.parametrize(

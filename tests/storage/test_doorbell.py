@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from kombu import Queue
@@ -38,6 +38,27 @@ def test_a_ring_is_heard_and_holds_one_uuid(tmp_path: Path, url: str) -> None:
     assert message.headers["task"] == doorbell.TASK
     assert message.headers["argsrepr"] == "()"
     assert message.headers["kwargsrepr"] == "{}"
+
+
+NAMES = ("a/b", "../../up", "a b", "ünï", "*", "a:b", "", ".", "x" * 200, "v1.5-pruned_x")
+"""What an operator may call a model; to brokers some of it would be paths and patterns."""
+
+
+@pytest.mark.parametrize("url", ["", server("redis"), server("rabbitmq")])
+def test_a_model_may_have_any_name(tmp_path: Path, url: str) -> None:
+    names = [f"{name}{uuid4().hex[:8]}" if url else name for name in NAMES]
+    app = doorbell.create_app(make_settings(tmp_path, broker_url=url), names)
+    traces = {name: str(uuid4()) for name in names}
+    with app.connection_for_read() as connection:
+        queues = {n: Queue(doorbell.queue_name(n))(connection.default_channel) for n in names}
+        for queue in queues.values():
+            queue.declare()
+        for name, trace in traces.items():
+            doorbell.ring(app, name, UUID(trace))
+        for name, queue in queues.items():
+            message = next(m for _ in range(100) if (m := queue.get(no_ack=True)) is not None)
+            assert message.payload[0] == [traces[name]]
+            queue.delete()
 
 
 def test_many_rings_are_each_heard_by_one(tmp_path: Path) -> None:
