@@ -41,8 +41,8 @@ app.add_typer(slack_app, name="slack")
 
 
 def _run(work: Coroutine[Any, Any, int | None]) -> int:
-    """Run to the end, or until Ctrl-C or SIGTERM, which cancel it so that it can tidy up. Then the
-    status is 128 and the signal's number, as shells have it."""
+    """Run to the end, or until Ctrl-C, SIGTERM or the end of the terminal, which cancel it so that
+    it can tidy up. Then the status is 128 and the signal's number, as shells have it."""
     asked: list[int] = []
 
     async def cancellable() -> int | None:
@@ -54,9 +54,11 @@ def _run(work: Coroutine[Any, Any, int | None]) -> int:
             task.cancel()
 
         loop = asyncio.get_running_loop()
-        with contextlib.suppress(NotImplementedError):  # Windows has no signal handlers here
+        with contextlib.suppress(NotImplementedError, AttributeError):  # Windows has none
             for number in (signal.SIGINT, signal.SIGTERM):
                 loop.add_signal_handler(number, stop, number)
+            if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # As nohup has it.
+                loop.add_signal_handler(signal.SIGHUP, stop, signal.SIGHUP)
         return await work
 
     try:
@@ -120,15 +122,17 @@ def draw(
     count: Annotated[int | None, typer.Option(help="1 to 4 pictures.")] = None,
     style: Annotated[str, typer.Option(help="A style of the catalog.")] = "",
     model: Annotated[str, typer.Option(help="A model of the catalog.")] = "",
-    output: Annotated[Path, typer.Option("-o", "--output", help="File to write.")] = Path(
-        "easel.png"
-    ),
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="File to write: png, jpg or webp; - is stdout.")
+    ] = Path("easel.png"),
+    force: Annotated[bool, typer.Option("--force", help="Write over what is there.")] = False,
 ) -> None:
     """Draw from the shell, through the same stations as in the chat."""
     from bot.compose import build_line
     from bot.i18n import pick_locale
-    from bot.terminal.draw import command
+    from bot.terminal.draw import command, how_many, tell
     from bot.terminal.draw import draw as draw_picture
+    from bot.terminal.files import STANDARD_OUTPUT, names, unnamed, unwritable
 
     chosen = {
         "negative": no,
@@ -142,18 +146,24 @@ def draw(
         "style": style,
         "model": model,
     }
+    locale = pick_locale(os.environ.get("LC_ALL") or os.environ.get("LANG"))
+    if complaint := unnamed(output):
+        tell(complaint, locale, plain_console(stderr=True))
+        raise typer.Exit(2)
     raw = command(
         prompt,
         options={name: value for name, value in chosen.items() if value not in (None, "")},
         reference=reference,
         mask=mask,
-        locale=pick_locale(os.environ.get("LC_ALL") or os.environ.get("LANG")),
+        locale=locale,
     )
-    if not output.absolute().parent.is_dir():
-        typer.echo(f"There is no folder {output.absolute().parent}; make it first.", err=True)
-        raise typer.Exit(2)
     line = build_line(ready_settings(upgrades=True))
-    raise typer.Exit(_run(draw_picture(line, raw, output, plain_console())))
+    count = how_many(line, raw)
+    if complaint := unwritable(output, count, force=force):
+        tell(complaint, locale, plain_console(stderr=True))
+        raise typer.Exit(2)
+    console = plain_console(stderr=output == STANDARD_OUTPUT)
+    raise typer.Exit(_run(draw_picture(line, raw, names(output, count), console, force=force)))
 
 
 @app.command()

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import getpass
-from collections.abc import Mapping
-from contextlib import AsyncExitStack
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack, suppress
 from datetime import timedelta
 from pathlib import Path
 from uuid import UUID, uuid4
 
 from rich.console import Console
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
+from bot.core.grammar import parse
 from bot.core.line import Line
 from bot.deliver import Deliverer
 from bot.i18n import say
 from bot.reaper import Reaper
 from bot.supervise import WorkerProcess
+from bot.terminal.files import STANDARD_OUTPUT
 from bot.terminal.show import TerminalShow
-from storage import places
+from storage import jobs, places
 from storage.domain import (
     Attached,
     Complaint,
@@ -63,20 +66,61 @@ def command(
     )
 
 
-async def draw(line: Line, raw: RawCommand, output: Path, console: Console) -> int:
-    """Draw, show progress, write the files. The exit status: 0 for pictures, 1 for none."""
+def how_many(line: Line, raw: RawCommand) -> int:
+    """Pictures that are asked for. What is not understood counts as one, and is refused later."""
+    model = line.settings.default_model
+    request = parse(raw, line.catalog, default_model=model, random_seed=line.seed)
+    return 1 if isinstance(request, Complaint) else request.count
+
+
+async def draw(
+    line: Line, raw: RawCommand, files: Sequence[Path], console: Console, *, force: bool
+) -> int:
+    """Draw, show progress, write the files. The exit status: 0 for pictures, 1 for none. When this
+    is cancelled, so is the job."""
     async with AsyncExitStack() as stack:
-        show = TerminalShow(output, console)
+        show = TerminalShow(files, console, force=force)
         stack.callback(show.stop)
-        job = await line.submit(raw, {}, read_file)
-        if isinstance(job, Complaint):
-            console.print(say(raw.requester.locale, job.text, **job.values), style="yellow")
-            return 1
-        if not await line.read(lambda s: _served(line, s)):
-            await stack.enter_async_context(WorkerProcess(line.settings))
-        await _follow(line, show, job)
+        asking = asyncio.create_task(line.submit(raw, {}, read_file))
+        try:
+            job = await asyncio.shield(asking)
+            if isinstance(job, Complaint):
+                tell(job, raw.requester.locale, console)
+                return 1
+            if not await line.read(lambda s: _served(line, s)):
+                await stack.enter_async_context(WorkerProcess(line.settings))
+            await _follow(line, show, job)
+        except asyncio.CancelledError:
+            words = await asyncio.shield(_withdraw(line, asking))
+            show.stop()
+            with suppress(OSError):  # The terminal may be closed.
+                tell(words, raw.requester.locale, console)
+            raise
         show.stop()
-        return _report(show, job, console)
+        return _report(show, job, raw.requester.locale, console)
+
+
+async def _withdraw(line: Line, asking: asyncio.Task[UUID | Complaint]) -> Complaint:
+    """Cancel, so that nobody else has to wait until it is drawn for nobody; and words about it.
+    What is being accepted this moment is waited for, or it would be accepted all the same."""
+    job = await asking
+    if isinstance(job, Complaint):
+        return job
+    values, now = {"line": _show_line(job)}, line.database.clock()
+    try:
+        if await line.write(lambda s: jobs.cancel(s, job, now)):
+            return Complaint(text="Cancelled.")
+    except OperationalError:
+        return Complaint(
+            text="The database does not answer, so it is drawn all the same. To have it: {line}",
+            values=values,
+        )
+    return Complaint(text="It was drawn already. To have it: {line}", values=values)
+
+
+def tell(complaint: Complaint, locale: str, console: Console) -> None:
+    words = say(locale, complaint.text, **complaint.values)
+    console.print(words, style="yellow", soft_wrap=True)
 
 
 def _served(line: Line, session: Session) -> bool:
@@ -101,11 +145,22 @@ async def _follow(line: Line, show: TerminalShow, job: UUID) -> None:
         await asyncio.gather(done, *loops, return_exceptions=True)
 
 
-def _report(show: TerminalShow, job: UUID, console: Console) -> int:
+def _report(show: TerminalShow, job: UUID, locale: str, console: Console) -> int:
     card = show.card
     for path in show.written:
-        console.print(str(path), style="green", soft_wrap=True)
+        if path != STANDARD_OUTPUT:
+            console.print(str(path), style="green", soft_wrap=True)
+    for path, why in show.unwritten.items():
+        told = Complaint(
+            text="{name} could not be written ({why}). The picture is kept: {line}",
+            values={"name": str(path), "why": why, "line": _show_line(job)},
+        )
+        tell(told, locale, console)
     if card is not None and card.text:
         console.print(card.text if card.tone is Tone.DONE else f"{card.title}. {card.text}")
     console.print(f"easel log show {str(job)[:8]}", style="dim")
-    return 0 if show.written else 1
+    return 0 if show.written and not show.unwritten else 1
+
+
+def _show_line(job: UUID) -> str:
+    return f"easel log show {str(job)[:8]} -o picture.png"

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-def plain_console() -> Console:
+def plain_console(*, stderr: bool = False) -> Console:
     """Brackets in what people typed are brackets: no prompt can colour or break what is printed."""
-    return Console(markup=False, emoji=False, highlight=False)
+    return Console(markup=False, emoji=False, highlight=False, stderr=stderr)
 
 
 def read_settings(*, for_chat: bool = True) -> Settings:
