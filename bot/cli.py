@@ -12,16 +12,19 @@ import sys
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Annotated, Any, ParamSpec
+from urllib.parse import urlsplit
 
 import typer
 
 from bot.terminal.logs import log_app, review_app
 from bot.terminal.operate import backup, health, restore, sweep
 from bot.terminal.start import (
+    bear_any_output,
     open_database,
     plain_console,
     read_settings,
     ready_settings,
+    stop,
     upgrade,
 )
 from generation.builtin.commands import evaluate_builtin, train_builtin
@@ -185,8 +188,8 @@ def discord() -> None:
         typer.echo("Discord refuses EASEL_DISCORD_TOKEN: copy it anew from the portal.", err=True)
         raise typer.Exit(2) from None
     except (ClientError, DiscordServerError):
-        words = "Discord does not answer"
-        typer.echo(f"{words} at {settings.discord_api_url}. Start again when it does.", err=True)
+        host = urlsplit(settings.discord_api_url).hostname  # The address may hold a password.
+        typer.echo(f"Discord does not answer at {host}. Start again when it does.", err=True)
         raise typer.Exit(1) from None
     raise typer.Exit(status)
 
@@ -197,24 +200,26 @@ def slack(context: typer.Context) -> None:
     """Serve Slack. Needs a token and a way in; see the README. And a worker somewhere."""
     if context.invoked_subcommand is not None:
         return
+    settings = ready_settings()
+    from aiohttp import ClientError
     from slack_sdk.errors import SlackApiError
 
+    from bot.slack.configured import lacking
     from bot.slack.run import serve
-    from bot.slack.workspaces import error_code
+    from bot.slack.workspaces import refused
 
-    settings = ready_settings()
-    if settings.slack_app_token is None and settings.slack_signing_secret is None:
-        typer.echo("Set EASEL_SLACK_APP_TOKEN or EASEL_SLACK_SIGNING_SECRET.", err=True)
-        raise typer.Exit(2)
+    if wrong := lacking(settings):
+        stop(*wrong)
     try:
         status = _serve(serve(settings))
     except ValueError as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(2) from None
+        stop(str(error))
     except SlackApiError as error:
-        code = error_code(error) or error.response.status_code
-        typer.echo(f"Slack refuses a token ({code}): copy it anew from the app's page.", err=True)
-        raise typer.Exit(2) from None
+        stop(*refused(settings, error))
+    except (ClientError, TimeoutError):
+        host = urlsplit(settings.slack_api_url).hostname
+        typer.echo(f"Slack does not answer at {host}. Start again when it does.", err=True)
+        raise typer.Exit(1) from None
     raise typer.Exit(status)
 
 
@@ -274,9 +279,10 @@ def migrate() -> None:
 @app.command()
 def doctor() -> None:
     """What is configured, what answers, what is missing, in plain words."""
+    settings = read_settings()
     from bot.terminal.doctor import examine
 
-    raise typer.Exit(_run(examine(read_settings(), plain_console())))
+    raise typer.Exit(_run(examine(settings, plain_console())))
 
 
 for command in (backup, restore, sweep, health, train_builtin, evaluate_builtin):
@@ -284,6 +290,7 @@ for command in (backup, restore, sweep, health, train_builtin, evaluate_builtin)
 
 
 def main() -> None:
+    bear_any_output()
     try:
         app()
     except Exception as error:

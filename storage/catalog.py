@@ -34,6 +34,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from storage.domain import ImageRequest
 from storage.settings import Settings
+from storage.written import read_text
 
 BUILTIN = "builtin"
 
@@ -179,10 +180,10 @@ _STYLES = {
 def load_catalog(settings: Settings) -> Catalog:
     """The embedded model and styles plus what the operator's file adds or replaces.
 
-    Raises pydantic.ValidationError or tomllib.TOMLDecodeError when the file is wrong, and
-    ValueError when the default model or a LoRA's model is not in it.
+    Raises OSError when the file cannot be read, pydantic.ValidationError, tomllib.TOMLDecodeError
+    or ValueError when it is wrong, or the default model or a LoRA's model is not in it.
     """
-    added = tomllib.loads(settings.catalog.read_text("utf-8")) if settings.catalog else {}
+    added = tomllib.loads(read_text(settings.catalog)) if settings.catalog else {}
     catalog = Catalog.model_validate(
         {
             **added,

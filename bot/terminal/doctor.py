@@ -20,6 +20,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from bot.core.textcheck import TextRules
 from bot.discord import errors as discord_errors
+from bot.slack import configured
 from bot.slack import errors as slack_errors
 from bot.slack.manifest import SCOPES
 from bot.terminal.start import said
@@ -216,24 +217,21 @@ def _key(settings: Settings) -> list[Finding]:
 
 
 def _slack(settings: Settings) -> list[Finding]:
-    if not settings.slack_bot_token and not settings.slack_client_id:
+    if not configured.is_meant(settings):
         return [(None, "No Slack token: nothing of Slack is served.")]
+    if wrong := configured.lacking(settings):
+        return [(False, words) for words in wrong]
     found = [] if settings.slack_client_id else _slack_bot(settings)
     if settings.slack_app_token:
         answer, _ = _ask_slack(settings, settings.slack_app_token, "apps.connections.open")
         well = bool(answer.get("ok"))
-        words = "takes" if well else f"refuses ({answer.get('error')})"
-        found.append((well, f"Slack {words} the app-level token: Socket Mode."))
+        words = "Slack takes the app-level token: Socket Mode."
+        if not well:
+            refused = f"Slack refuses EASEL_SLACK_APP_TOKEN ({answer.get('error')})"
+            words = f"{refused}: copy it anew from the app's page."
+        found.append((well, words))
     elif settings.slack_signing_secret:
         found.append((True, f"Slack by HTTP: signed requests at {settings.slack_address}."))
-    else:
-        found.append(
-            (
-                False,
-                "Slack has no way in: set EASEL_SLACK_APP_TOKEN for Socket Mode, or "
-                "EASEL_SLACK_SIGNING_SECRET for HTTP.",
-            )
-        )
     return [*found, *_slack_installed(settings), *_slack_ways(settings)]
 
 
@@ -241,7 +239,7 @@ def _slack_bot(settings: Settings) -> list[Finding]:
     assert settings.slack_bot_token is not None  # noqa: S101 (narrows)
     answer, scopes = _ask_slack(settings, settings.slack_bot_token, "auth.test")
     if not answer.get("ok"):
-        words = f"Slack refuses the bot token ({answer.get('error')}): copy it anew"
+        words = f"Slack refuses EASEL_SLACK_BOT_TOKEN ({answer.get('error')}): copy it anew"
         return [(False, f"{words} from the app's page.")]
     missing = [scope for scope in SCOPES if scopes and scope not in scopes]
     if missing:
@@ -254,13 +252,6 @@ def _slack_installed(settings: Settings) -> list[Finding]:
     """Many workspaces: what their installation needs."""
     if not settings.slack_client_id:
         return []
-    missing = [
-        f"EASEL_{name.upper()}"
-        for name in ("slack_client_secret", "slack_signing_secret", "encryption_key")
-        if not getattr(settings, name)
-    ]
-    if missing:
-        return [(False, f"To be installed by workspaces, Slack needs {', '.join(missing)}.")]
     if wrong := [finding for finding in _key(settings) if finding[0] is False]:
         return wrong
     return [(True, f"Workspaces install the app at http://{settings.slack_address}/slack/install.")]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import getpass
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from datetime import timedelta
@@ -22,6 +21,7 @@ from bot.reaper import Reaper
 from bot.supervise import WorkerProcess
 from bot.terminal.files import STANDARD_OUTPUT
 from bot.terminal.show import TerminalShow
+from bot.terminal.start import user_name
 from storage import jobs, places
 from storage.domain import (
     Attached,
@@ -57,7 +57,7 @@ def command(
 ) -> RawCommand:
     return RawCommand(
         event=EventKey(platform=Platform.TERMINAL, kind="call", id=str(uuid4())),
-        requester=Requester(platform=Platform.TERMINAL, user_id=getpass.getuser(), locale=locale),
+        requester=Requester(platform=Platform.TERMINAL, user_id=user_name(), locale=locale),
         place=Place(platform=Platform.TERMINAL, upload_limit_bytes=UPLOAD_LIMIT_BYTES),
         text=text,
         options=options,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-import getpass
+import io
 import json
 import sys
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from rich.table import Table
 
 from bot.i18n import say
 from bot.terminal.judging import follows, judge, ring
-from bot.terminal.start import plain_console, read_settings, ready_database
+from bot.terminal.start import plain_console, read_settings, ready_database, user_name
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -196,6 +196,8 @@ def export(
     if format not in ("jsonl", "csv"):
         typer.echo("--format is jsonl or csv.", err=True)
         raise typer.Exit(2)
+    if format == "csv" and isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8")  # A file that is kept loses no letter.
     writer: csv.DictWriter[str] | None = None
     for entry in _all():
         row = as_json(entry)
@@ -282,7 +284,7 @@ def ban(
     from storage import sanctions
 
     with _job(job, write=True) as (session, entry, _, database):
-        by, now = getpass.getuser(), database.clock()
+        by, now = user_name(), database.clock()
         try:
             account = sanctions.ban(session, entry.job_id, by=by, now=now, here=here)
         except LookupError as error:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import getpass
+import io
+import os
 import re
+import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
@@ -21,6 +25,21 @@ def plain_console(*, stderr: bool = False) -> Console:
     return Console(markup=False, emoji=False, highlight=False, stderr=stderr)
 
 
+def user_name() -> str:
+    """Who sits here; by number where the system has no name for them, as in containers."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError, ImportError):
+        return f"uid-{os.getuid()}"
+
+
+def bear_any_output() -> None:
+    """What a terminal or a pipe of another encoding cannot show is replaced, and ends nothing."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+
+
 def read_settings(*, for_chat: bool = True) -> Settings:
     """The settings as they are written, with logging as they say; without the secrets of chats for
     who serves none."""
@@ -34,11 +53,18 @@ def read_settings(*, for_chat: bool = True) -> Settings:
         settings = Settings() if for_chat else Settings.for_worker()
     except ValidationError as error:
         problems = error.errors(include_input=False)
-        _stop(*(_words(problem["loc"], problem["msg"], Settings) for problem in problems))
+        stop(*(_words(problem["loc"], problem["msg"], Settings) for problem in problems))
+    except UnicodeDecodeError:
+        stop(f"{_env_file()} is neither UTF-8 nor UTF-16: save it as UTF-8.")
+    except OSError as error:
+        stop(f"{error.filename or _env_file()} cannot be read ({error.strerror}).")
     except SettingsError as error:
         field = re.search(r'field "(\w+)"', str(error))
-        _stop(f"{_variable(field[1] if field else '')}: this is not JSON.")
+        stop(f"{_variable(field[1] if field else '')}: this is not JSON.")
     logs.configure(settings)
+    if os.path.expanduser("~") == "~":
+        # Libraries look for a home when they are imported, and keep what they load there.
+        os.environ["HOME"] = str(settings.data_folder.absolute())
     return settings
 
 
@@ -72,7 +98,7 @@ def ready_database(settings: Settings, *, upgrades: bool = False) -> Database:
         upgrade(database)
     elif words := migrate.lacking(found):
         database.close()
-        _stop(words)
+        stop(words)
     return database
 
 
@@ -86,7 +112,7 @@ def upgrade(database: Database) -> None:
         migrate.upgrade(database)
     except OperationalError as error:
         name = type(error.orig).__name__
-        _stop(
+        stop(
             f"The database is in use by somebody else, so its schema stays as it was ({name}). "
             "Wait for what runs there (a backup, a report), then try again."
         )
@@ -104,11 +130,11 @@ def open_database(settings: Settings) -> Database:
         migrate.current(database)
     except ModuleNotFoundError as error:
         words = "PostgreSQL needs one more package: pip install 'easel-bot[postgres]'"
-        _stop(f"{words} ({error.name})")
+        stop(f"{words} ({error.name})")
     except (ArgumentError, OperationalError, ValueError) as error:
         # Messages of drivers may hold the password.
         name = type(error).__name__
-        _stop(f"{_variable('database_url')}: the database does not answer ({name}).")
+        stop(f"{_variable('database_url')}: the database does not answer ({name}).")
     return database
 
 
@@ -116,7 +142,7 @@ def _try(field: str, act: Callable[[], T]) -> T:
     try:
         return act()
     except (OSError, ValueError) as error:
-        _stop(f"{_variable(field)}: {said(error)}")
+        stop(f"{_variable(field)}: {said(error)}")
 
 
 def said(error: Exception) -> str:
@@ -137,11 +163,18 @@ def _words(place: tuple[int | str, ...], message: str, settings: type[Settings])
     return re.sub(rf"\b(?:{fields})\b", lambda field: _variable(field[0]), message)
 
 
+def _env_file() -> str:
+    from storage.settings import Settings
+
+    return str(Settings.model_config["env_file"])
+
+
 def _variable(field: str) -> str:
     return f"EASEL_{field}".upper()
 
 
-def _stop(*words: str) -> NoReturn:
+def stop(*words: str) -> NoReturn:
+    """End the command with these lines, and status 2."""
     for line in words:
         typer.echo(line, err=True)
-    raise typer.Exit(2)
+    raise typer.Exit(2) from None
