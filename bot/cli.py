@@ -178,7 +178,7 @@ def discord() -> None:
 
     from bot.discord.run import serve
 
-    settings = ready_settings()
+    settings = ready_settings(serves=True)
     if not settings.discord_token:
         typer.echo("Set EASEL_DISCORD_TOKEN; the README says where Discord shows it.", err=True)
         raise typer.Exit(2)
@@ -200,7 +200,7 @@ def slack(context: typer.Context) -> None:
     """Serve Slack. Needs a token and a way in; see the README. And a worker somewhere."""
     if context.invoked_subcommand is not None:
         return
-    settings = ready_settings()
+    settings = ready_settings(serves=True)
     from aiohttp import ClientError
     from slack_sdk.errors import SlackApiError
 
@@ -246,7 +246,7 @@ def worker(
     from storage.catalog import load_catalog
 
     chat_secrets.drop()
-    settings = ready_settings(for_prompts=False)
+    settings = ready_settings(for_prompts=False, serves=True)
     models = settings.worker_models or tuple(load_catalog(settings).models)
     celery = doorbell.create_app(settings, models)
     celery.worker_main(

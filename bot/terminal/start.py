@@ -40,9 +40,9 @@ def bear_any_output() -> None:
             stream.reconfigure(errors="replace")
 
 
-def read_settings(*, for_chat: bool = True) -> Settings:
+def read_settings(*, for_chat: bool = True, serves: bool = False) -> Settings:
     """The settings as they are written, with logging as they say; without the secrets of chats for
-    who serves none."""
+    who serves none. Who `serves` tells a log what happens, all others tell a person."""
     from pydantic import ValidationError
     from pydantic_settings import SettingsError
 
@@ -61,21 +61,23 @@ def read_settings(*, for_chat: bool = True) -> Settings:
     except SettingsError as error:
         field = re.search(r'field "(\w+)"', str(error))
         stop(f"{_variable(field[1] if field else '')}: this is not JSON.")
-    logs.configure(settings)
+    logs.configure(settings, for_person=not serves)
     if os.path.expanduser("~") == "~":
         # Libraries look for a home when they are imported, and keep what they load there.
         os.environ["HOME"] = str(settings.data_folder.absolute())
     return settings
 
 
-def ready_settings(*, for_prompts: bool = True, upgrades: bool = False) -> Settings:
+def ready_settings(
+    *, for_prompts: bool = True, upgrades: bool = False, serves: bool = False
+) -> Settings:
     """Settings with a sound catalog and a database that will do (see `ready_database`); also with
     sound text rules and the secrets of chats, for who takes prompts."""
     from bot.core.textcheck import TextRules
     from storage import private
     from storage.catalog import load_catalog
 
-    settings = read_settings(for_chat=for_prompts)
+    settings = read_settings(for_chat=for_prompts, serves=serves)
     private.make(settings.data_folder)
     _try("catalog", lambda: load_catalog(settings))
     if for_prompts:

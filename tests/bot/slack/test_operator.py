@@ -163,7 +163,7 @@ def test_a_start_that_cannot_be_says_why(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], words: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(logs, "configure", lambda _: None)
+    monkeypatch.setattr(logs, "configure", lambda *_, **__: None)
     given = {"EASEL_DATA_FOLDER": str(tmp_path), "EASEL_BROKER_URL": "memory://"} | environment
     result = CliRunner().invoke(cli.app, ["slack"], env=given)
     assert result.exit_code == 2
@@ -285,7 +285,7 @@ def test_a_refused_token_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, slack: FakeSlack
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(logs, "configure", lambda _: None)
+    monkeypatch.setattr(logs, "configure", lambda *_, **__: None)
     given = slack.environment | {
         "EASEL_DATA_FOLDER": str(tmp_path),
         "EASEL_BROKER_URL": "memory://",

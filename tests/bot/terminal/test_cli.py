@@ -72,7 +72,7 @@ def test_a_wrong_setting(tmp_path: Path) -> None:
 @pytest.fixture
 def database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Database]:
     monkeypatch.setenv("EASEL_DATA_FOLDER", str(tmp_path))
-    monkeypatch.setattr("storage.logs.configure", lambda settings: None)
+    monkeypatch.setattr("storage.logs.configure", lambda *_, **__: None)
     database = connect(make_settings(tmp_path))
     migrate.upgrade(database)
     yield database
