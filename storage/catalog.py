@@ -27,16 +27,30 @@ import json
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from storage.domain import ImageRequest
 from storage.settings import Settings
 from storage.written import read_text
 
 BUILTIN = "builtin"
+
+SCHEDULERS = (
+    "ddim",
+    "dpmpp_2m",
+    "dpmpp_2m_karras",
+    "dpmpp_2m_sde",
+    "euler",
+    "euler_a",
+    "lcm",
+    "pndm",
+    "unipc",
+)
+"""The names of `generation.schedulers.SCHEDULERS`, without torch; a test compares the two."""
 
 
 class _Entry(BaseModel):
@@ -62,11 +76,20 @@ class ModelEntry(_Entry):
     guidance_scale: float = Field(7.0, ge=0)
     max_guidance_scale: float = Field(20.0, ge=0)
     scheduler: str | None = None
-    """A name of `generation.pipeline.SCHEDULERS`; None is the model's own."""
+    """A name of SCHEDULERS; None is the model's own."""
     display_scale: int = Field(1, ge=1, le=8)
     """Small models' pictures are shown enlarged this many times (Lanczos)."""
     names: tuple[str, ...] = ()
     """If not empty, the only things that the model knows: autocomplete and an honest hint."""
+
+    @field_validator("scheduler")
+    @classmethod
+    def _is_scheduler(cls, name: str | None) -> str | None:
+        if name is None or name in SCHEDULERS:
+            return name
+        nearest = get_close_matches(name, SCHEDULERS, n=1, cutoff=0.0)[0]
+        known = ", ".join(SCHEDULERS)
+        raise ValueError(f"there is no {name!r}; did you mean {nearest!r}? Known: {known}")
 
     def size(self, aspect: tuple[int, int]) -> tuple[int, int]:
         """Width and height of `aspect` with the default size's area, in whole multiples."""

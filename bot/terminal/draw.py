@@ -19,6 +19,7 @@ from bot.deliver import Deliverer
 from bot.i18n import say
 from bot.reaper import Reaper
 from bot.supervise import WorkerProcess
+from bot.terminal import causes
 from bot.terminal.files import STANDARD_OUTPUT
 from bot.terminal.show import TerminalShow
 from bot.terminal.start import user_name
@@ -88,6 +89,10 @@ async def draw(
                 tell(job, raw.requester.locale, console)
                 return 1
             if not await line.read(lambda s: _served(line, s)):
+                if why := await asyncio.to_thread(causes.of_device, line.settings.device):
+                    await _withdraw(line, asking)
+                    console.print(why, style="yellow", soft_wrap=True)
+                    return 2
                 await stack.enter_async_context(WorkerProcess(line.settings))
             await _follow(line, show, job)
         except asyncio.CancelledError:

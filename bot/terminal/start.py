@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, NoReturn, TypeVar
 import typer
 from rich.console import Console
 
+from bot.terminal import causes
+
 if TYPE_CHECKING:
     from storage.database import Database
     from storage.settings import Settings
@@ -74,11 +76,15 @@ def ready_settings(
     """Settings with a sound catalog and a database that will do (see `ready_database`); also with
     sound text rules and the secrets of chats, for who takes prompts."""
     from bot.core.textcheck import TextRules
-    from storage import private
     from storage.catalog import load_catalog
 
     settings = read_settings(for_chat=for_prompts, serves=serves)
-    private.make(settings.data_folder)
+    for words in (
+        causes.of_folder(settings),
+        causes.of_broker_address(settings.resolved_broker_url),
+    ):
+        if words:
+            stop(words)
     _try("catalog", lambda: load_catalog(settings))
     if for_prompts:
         _try("text_rules", lambda: TextRules.load(settings.text_rules))
@@ -121,22 +127,20 @@ def upgrade(database: Database) -> None:
 
 
 def open_database(settings: Settings) -> Database:
-    """The database, which has answered."""
-    from sqlalchemy.exc import ArgumentError, OperationalError
+    """The database, which has answered; and words about names that are likely misspelt."""
+    from sqlalchemy.exc import SQLAlchemyError
 
     from storage import migrate
     from storage.database import connect
 
+    for near, words in causes.of_names(causes.written_names()):
+        if near:
+            typer.echo(words, err=True)
     try:
         database = connect(settings)
         migrate.current(database)
-    except ModuleNotFoundError as error:
-        words = "PostgreSQL needs one more package: pip install 'easel-bot[postgres]'"
-        stop(f"{words} ({error.name})")
-    except (ArgumentError, OperationalError, ValueError) as error:
-        # Messages of drivers may hold the password.
-        name = type(error).__name__
-        stop(f"{_variable('database_url')}: the database does not answer ({name}).")
+    except (ImportError, SQLAlchemyError, ValueError, OSError) as error:
+        stop(causes.of_database(settings.resolved_database_url, error))
     return database
 
 
@@ -151,6 +155,8 @@ def said(error: Exception) -> str:
     """What is wrong with a file, in one line."""
     from pydantic import ValidationError
 
+    if isinstance(error, OSError):
+        return f"{error.filename}: {error.strerror}"
     if not isinstance(error, ValidationError):
         return str(error)
     problems = error.errors(include_input=False, include_url=False)

@@ -7,6 +7,7 @@ import torch
 from diffusers import DDIMScheduler, PNDMScheduler
 
 from generation.schedulers import SCHEDULERS, build_scheduler
+from storage import catalog
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
@@ -72,3 +73,7 @@ def test_latents_are_never_clipped() -> None:
 def test_unknown_names_are_answered_with_the_nearest(typed: str, meant: str) -> None:
     with pytest.raises(ValueError, match=f"no scheduler '{typed}'; did you mean '{meant}'"):
         build(typed)
+
+
+def test_the_catalog_knows_the_same_names() -> None:
+    assert tuple(SCHEDULERS) == catalog.SCHEDULERS
