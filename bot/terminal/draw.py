@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from datetime import timedelta
 from pathlib import Path
+from shlex import quote
 from uuid import UUID, uuid4
 
 from rich.console import Console
@@ -82,6 +83,7 @@ async def draw(
     async with AsyncExitStack() as stack:
         show = TerminalShow(files, console, force=force)
         stack.callback(show.stop)
+        worker: WorkerProcess | None = None
         asking = asyncio.create_task(line.submit(raw, {}, read_file))
         try:
             job = await asyncio.shield(asking)
@@ -93,8 +95,13 @@ async def draw(
                     await _withdraw(line, asking)
                     console.print(why, style="yellow", soft_wrap=True)
                     return 2
-                await stack.enter_async_context(WorkerProcess(line.settings))
-            await _follow(line, show, job)
+                worker = await stack.enter_async_context(WorkerProcess(line.settings))
+            await _follow(line, show, job, worker)
+            if worker is not None and not show.done.is_set():
+                await _withdraw(line, asking)
+                show.stop()
+                tell(_why(worker), raw.requester.locale, console)
+                return 1
         except asyncio.CancelledError:
             words = await asyncio.shield(_withdraw(line, asking))
             show.stop()
@@ -133,21 +140,39 @@ def _served(line: Line, session: Session) -> bool:
     return bool(places.live_workers(session, now, timedelta(seconds=15)))
 
 
-async def _follow(line: Line, show: TerminalShow, job: UUID) -> None:
+def _why(worker: WorkerProcess) -> Complaint:
+    """The worker's last words, which hold no prompt."""
+    words = worker.log.read_text("utf-8", "replace").split("\n")
+    return Complaint(
+        text="The worker ends as soon as it has started, so nothing was drawn. It said: {words} "
+        "More of it: {line}",
+        values={
+            "words": next((line for line in reversed(words) if line.strip()), "…"),
+            "line": f"tail -n 20 {quote(str(worker.log))}",
+        },
+    )
+
+
+async def _follow(line: Line, show: TerminalShow, job: UUID, worker: WorkerProcess | None) -> None:
+    """Until the card is shown, or the worker that was to draw is given up."""
     deliverer = Deliverer(line, show, only=job)
-    loops = [
+    loops: list[asyncio.Task[object]] = [
         asyncio.create_task(deliverer.run()),
         asyncio.create_task(Reaper(line).run()),
     ]
-    done = asyncio.create_task(show.done.wait())
+    loops += [asyncio.create_task(event.wait()) for event in (show.done, *_given_up(worker))]
     try:
-        finished, _ = await asyncio.wait([done, *loops], return_when=asyncio.FIRST_COMPLETED)
+        finished, _ = await asyncio.wait(loops, return_when=asyncio.FIRST_COMPLETED)
         for task in finished:
             task.result()
     finally:
-        for task in (done, *loops):
+        for task in loops:
             task.cancel()
-        await asyncio.gather(done, *loops, return_exceptions=True)
+        await asyncio.gather(*loops, return_exceptions=True)
+
+
+def _given_up(worker: WorkerProcess | None) -> list[asyncio.Event]:
+    return [] if worker is None else [worker.hopeless]
 
 
 def _report(show: TerminalShow, job: UUID, locale: str, console: Console) -> int:

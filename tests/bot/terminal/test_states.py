@@ -319,6 +319,16 @@ def test_a_drawing_without_its_device(tmp_path: Path) -> None:
     assert "cancelled" in easel(tmp_path, "log").stdout
 
 
+def test_a_drawing_whose_worker_cannot_start(tmp_path: Path) -> None:
+    """It would wait for ever too."""
+    result = easel(tmp_path, *DRAW, EASEL_SAFETY_CHECKERS="opennsfw,diffusers:/nowhere/nsfw")
+    assert result.returncode == 1
+    assert "The worker ends as soon as it has started, so nothing was drawn" in result.stdout
+    assert "This worker cannot start. '/nowhere/nsfw' is not here" in result.stdout
+    assert "tail -n 20 " in result.stdout
+    assert "cancelled" in easel(tmp_path, "log").stdout
+
+
 def test_each_command_names_what_is_misspelt(tmp_path: Path) -> None:
     said = easel(tmp_path, "log", EASEL_DICSORD_TOKEN="s3cret", EASEL_WHATEVER="1").stderr
     assert said == (
