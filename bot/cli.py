@@ -12,16 +12,19 @@ import sys
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Annotated, Any, ParamSpec
+from urllib.parse import urlsplit
 
 import typer
 
 from bot.terminal.logs import log_app, review_app
 from bot.terminal.operate import backup, health, restore, sweep
 from bot.terminal.start import (
+    bear_any_output,
     open_database,
     plain_console,
     read_settings,
     ready_settings,
+    stop,
     upgrade,
 )
 from generation.builtin.commands import evaluate_builtin, train_builtin
@@ -41,8 +44,8 @@ app.add_typer(slack_app, name="slack")
 
 
 def _run(work: Coroutine[Any, Any, int | None]) -> int:
-    """Run to the end, or until Ctrl-C or SIGTERM, which cancel it so that it can tidy up. Then the
-    status is 128 and the signal's number, as shells have it."""
+    """Run to the end, or until Ctrl-C, SIGTERM or the end of the terminal, which cancel it so that
+    it can tidy up. Then the status is 128 and the signal's number, as shells have it."""
     asked: list[int] = []
 
     async def cancellable() -> int | None:
@@ -54,9 +57,11 @@ def _run(work: Coroutine[Any, Any, int | None]) -> int:
             task.cancel()
 
         loop = asyncio.get_running_loop()
-        with contextlib.suppress(NotImplementedError):  # Windows has no signal handlers here
+        with contextlib.suppress(NotImplementedError, AttributeError):  # Windows has none
             for number in (signal.SIGINT, signal.SIGTERM):
                 loop.add_signal_handler(number, stop, number)
+            if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # As nohup has it.
+                loop.add_signal_handler(signal.SIGHUP, stop, signal.SIGHUP)
         return await work
 
     try:
@@ -120,15 +125,17 @@ def draw(
     count: Annotated[int | None, typer.Option(help="1 to 4 pictures.")] = None,
     style: Annotated[str, typer.Option(help="A style of the catalog.")] = "",
     model: Annotated[str, typer.Option(help="A model of the catalog.")] = "",
-    output: Annotated[Path, typer.Option("-o", "--output", help="File to write.")] = Path(
-        "easel.png"
-    ),
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="File to write: png, jpg or webp; - is stdout.")
+    ] = Path("easel.png"),
+    force: Annotated[bool, typer.Option("--force", help="Write over what is there.")] = False,
 ) -> None:
     """Draw from the shell, through the same stations as in the chat."""
     from bot.compose import build_line
     from bot.i18n import pick_locale
-    from bot.terminal.draw import command
+    from bot.terminal.draw import command, how_many, tell
     from bot.terminal.draw import draw as draw_picture
+    from bot.terminal.files import STANDARD_OUTPUT, names, unnamed, unwritable
 
     chosen = {
         "negative": no,
@@ -142,18 +149,24 @@ def draw(
         "style": style,
         "model": model,
     }
+    locale = pick_locale(os.environ.get("LC_ALL") or os.environ.get("LANG"))
+    if complaint := unnamed(output):
+        tell(complaint, locale, plain_console(stderr=True))
+        raise typer.Exit(2)
     raw = command(
         prompt,
         options={name: value for name, value in chosen.items() if value not in (None, "")},
         reference=reference,
         mask=mask,
-        locale=pick_locale(os.environ.get("LC_ALL") or os.environ.get("LANG")),
+        locale=locale,
     )
-    if not output.absolute().parent.is_dir():
-        typer.echo(f"There is no folder {output.absolute().parent}; make it first.", err=True)
-        raise typer.Exit(2)
     line = build_line(ready_settings(upgrades=True))
-    raise typer.Exit(_run(draw_picture(line, raw, output, plain_console())))
+    count = how_many(line, raw)
+    if complaint := unwritable(output, count, force=force):
+        tell(complaint, locale, plain_console(stderr=True))
+        raise typer.Exit(2)
+    console = plain_console(stderr=output == STANDARD_OUTPUT)
+    raise typer.Exit(_run(draw_picture(line, raw, names(output, count), console, force=force)))
 
 
 @app.command()
@@ -165,7 +178,7 @@ def discord() -> None:
 
     from bot.discord.run import serve
 
-    settings = ready_settings()
+    settings = ready_settings(serves=True)
     if not settings.discord_token:
         typer.echo("Set EASEL_DISCORD_TOKEN; the README says where Discord shows it.", err=True)
         raise typer.Exit(2)
@@ -175,8 +188,8 @@ def discord() -> None:
         typer.echo("Discord refuses EASEL_DISCORD_TOKEN: copy it anew from the portal.", err=True)
         raise typer.Exit(2) from None
     except (ClientError, DiscordServerError):
-        words = "Discord does not answer"
-        typer.echo(f"{words} at {settings.discord_api_url}. Start again when it does.", err=True)
+        host = urlsplit(settings.discord_api_url).hostname  # The address may hold a password.
+        typer.echo(f"Discord does not answer at {host}. Start again when it does.", err=True)
         raise typer.Exit(1) from None
     raise typer.Exit(status)
 
@@ -187,24 +200,26 @@ def slack(context: typer.Context) -> None:
     """Serve Slack. Needs a token and a way in; see the README. And a worker somewhere."""
     if context.invoked_subcommand is not None:
         return
+    settings = ready_settings(serves=True)
+    from aiohttp import ClientError
     from slack_sdk.errors import SlackApiError
 
+    from bot.slack.configured import lacking
     from bot.slack.run import serve
-    from bot.slack.workspaces import error_code
+    from bot.slack.workspaces import refused
 
-    settings = ready_settings()
-    if settings.slack_app_token is None and settings.slack_signing_secret is None:
-        typer.echo("Set EASEL_SLACK_APP_TOKEN or EASEL_SLACK_SIGNING_SECRET.", err=True)
-        raise typer.Exit(2)
+    if wrong := lacking(settings):
+        stop(*wrong)
     try:
         status = _serve(serve(settings))
     except ValueError as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(2) from None
+        stop(str(error))
     except SlackApiError as error:
-        code = error_code(error) or error.response.status_code
-        typer.echo(f"Slack refuses a token ({code}): copy it anew from the app's page.", err=True)
-        raise typer.Exit(2) from None
+        stop(*refused(settings, error))
+    except (ClientError, TimeoutError):
+        host = urlsplit(settings.slack_api_url).hostname
+        typer.echo(f"Slack does not answer at {host}. Start again when it does.", err=True)
+        raise typer.Exit(1) from None
     raise typer.Exit(status)
 
 
@@ -231,7 +246,7 @@ def worker(
     from storage.catalog import load_catalog
 
     chat_secrets.drop()
-    settings = ready_settings(for_prompts=False)
+    settings = ready_settings(for_prompts=False, serves=True)
     models = settings.worker_models or tuple(load_catalog(settings).models)
     celery = doorbell.create_app(settings, models)
     celery.worker_main(
@@ -264,9 +279,10 @@ def migrate() -> None:
 @app.command()
 def doctor() -> None:
     """What is configured, what answers, what is missing, in plain words."""
+    settings = read_settings()
     from bot.terminal.doctor import examine
 
-    raise typer.Exit(_run(examine(read_settings(), plain_console())))
+    raise typer.Exit(_run(examine(settings, plain_console())))
 
 
 for command in (backup, restore, sweep, health, train_builtin, evaluate_builtin):
@@ -274,6 +290,7 @@ for command in (backup, restore, sweep, health, train_builtin, evaluate_builtin)
 
 
 def main() -> None:
+    bear_any_output()
     try:
         app()
     except Exception as error:

@@ -6,6 +6,7 @@ import asyncio
 import os
 import sys
 import time
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -21,6 +22,9 @@ SHORT_LIFE_SECONDS = 30.0
 LONGEST_PAUSE_SECONDS = 60.0
 """Workers that die young are started again after 1, 2, 4… seconds, at most this."""
 
+HOPELESS_DEATHS = 3
+"""So many in a row, each young, and it is for a person to look."""
+
 LOG = "worker.log"
 
 
@@ -28,9 +32,16 @@ class WorkerProcess:
     """`async with WorkerProcess(settings):` a worker runs until the end of the block."""
 
     def __init__(self, settings: Settings) -> None:
+        self.hopeless = asyncio.Event()
+        """It goes on to be started; whoever waits for it need not."""
         self._settings = settings
         self._process: asyncio.subprocess.Process | None = None
         self._watch: asyncio.Task[None] | None = None
+
+    @property
+    def log(self) -> Path:
+        """Where it writes what it has to say."""
+        return self._settings.data_folder / LOG
 
     @property
     def pid(self) -> int | None:
@@ -43,7 +54,7 @@ class WorkerProcess:
             "EASEL_PARENT_PID": str(os.getpid()),
             "EASEL_HEALTH_ADDRESS": "",  # It is ours.
         }
-        with private.appending(folder / LOG) as output:
+        with private.appending(self.log) as output:
             # A session of its own: Ctrl-C in the terminal reaches us alone, and we stop it in
             # good order.
             self._process = await asyncio.create_subprocess_exec(
@@ -56,12 +67,15 @@ class WorkerProcess:
             )
 
     async def _keep(self) -> None:
-        pause = 1.0
+        pause, deaths = 1.0, 0
         while self._process is not None:
             born = time.monotonic()
             code = await self._process.wait()
             young = time.monotonic() - born < SHORT_LIFE_SECONDS
-            log.warning("worker.ended", code=code, log=str(self._settings.data_folder / LOG))
+            deaths = deaths + 1 if young else 0
+            if deaths >= HOPELESS_DEATHS:
+                self.hopeless.set()
+            log.warning("worker.ended", code=code, log=str(self.log))
             await asyncio.sleep(pause if young else 0)
             pause = min(2 * pause, LONGEST_PAUSE_SECONDS) if young else 1.0
             await self._start()

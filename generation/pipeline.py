@@ -100,7 +100,7 @@ def resolve_device(setting: str) -> str:
     if setting == "auto":
         return next(device for device, available in there.items() if available)
     if not there[setting]:
-        raise ValueError(f"the device is set to {setting!r}, but this torch sees none")
+        raise ValueError(f"EASEL_DEVICE is {setting}, and PyTorch sees none: easel doctor says why")
     return setting
 
 
@@ -161,9 +161,6 @@ class DiffusionModel:
         `device` is what `resolve_device` returned; `loras` are those that drawings may name.
         Raises ModelUnavailable, or torch.OutOfMemoryError.
         """
-        if entry.scheduler is not None and entry.scheduler not in SCHEDULERS:
-            known = ", ".join(SCHEDULERS)
-            raise ModelUnavailable(f"scheduler {entry.scheduler!r} is none of {known}")
         folder, commit = fetch(entry)
         class_name = inspect(folder, optional=frozenset(_NOT_LOADED))
         if class_name not in _FAMILIES:

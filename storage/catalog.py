@@ -28,15 +28,30 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from storage.domain import ImageRequest
 from storage.settings import Settings
+from storage.written import read_text
 
 BUILTIN = "builtin"
+
+SCHEDULERS = (
+    "ddim",
+    "dpmpp_2m",
+    "dpmpp_2m_karras",
+    "dpmpp_2m_sde",
+    "euler",
+    "euler_a",
+    "lcm",
+    "pndm",
+    "unipc",
+)
+"""The names of `generation.schedulers.SCHEDULERS`, without torch; a test compares the two."""
 
 
 class _Entry(BaseModel):
@@ -64,11 +79,20 @@ class ModelEntry(_Entry):
     guidance_scale: float = Field(7.0, ge=0)
     max_guidance_scale: float = Field(20.0, ge=0)
     scheduler: str | None = None
-    """A name of `generation.pipeline.SCHEDULERS`; None is the model's own."""
+    """A name of SCHEDULERS; None is the model's own."""
     display_scale: int = Field(1, ge=1, le=8)
     """Small models' pictures are shown enlarged this many times (Lanczos)."""
     names: tuple[str, ...] = ()
     """If not empty, the only things that the model knows: autocomplete and an honest hint."""
+
+    @field_validator("scheduler")
+    @classmethod
+    def _is_scheduler(cls, name: str | None) -> str | None:
+        if name is None or name in SCHEDULERS:
+            return name
+        nearest = get_close_matches(name, SCHEDULERS, n=1, cutoff=0.0)[0]
+        known = ", ".join(SCHEDULERS)
+        raise ValueError(f"there is no {name!r}; did you mean {nearest!r}? Known: {known}")
 
     def size(self, aspect: tuple[int, int]) -> tuple[int, int]:
         """Width and height of `aspect` with the default size's area, in whole multiples."""
@@ -202,11 +226,11 @@ def _within_its_sampler(name: str, entry: ModelEntry) -> ModelEntry:
 def load_catalog(settings: Settings) -> Catalog:
     """The embedded model and styles plus what the operator's file adds or replaces.
 
-    Raises pydantic.ValidationError or tomllib.TOMLDecodeError when the file is wrong, and
-    ValueError when the default model or a LoRA's model is not in it, or a model has more steps
-    than its sampler takes.
+    Raises OSError when the file cannot be read, pydantic.ValidationError, tomllib.TOMLDecodeError
+    or ValueError when it is wrong, the default model or a LoRA's model is not in it, or a model
+    has more steps than its sampler takes.
     """
-    added = tomllib.loads(settings.catalog.read_text("utf-8")) if settings.catalog else {}
+    added = tomllib.loads(read_text(settings.catalog)) if settings.catalog else {}
     catalog = Catalog.model_validate(
         {
             **added,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from difflib import get_close_matches
 from pathlib import Path
 
 from storage.catalog import Catalog
@@ -25,6 +26,28 @@ def deaf(settings: Settings, catalog: Catalog) -> list[str]:
         labels = labels_of(spec, catalog)
         if labels is not None and unjudged(labels, thresholds):
             found.append(deaf_words(spec, labels))
+    return found
+
+
+def unknown(settings: Settings, catalog: Catalog) -> list[str]:
+    """Words about each checker that is none, or whose folder is not here."""
+    found = []
+    for spec in settings.safety_checkers:
+        entry = catalog.checkers.get(spec)
+        kind, _, source = (entry.source if entry else spec).partition(":")
+        if source and kind in ("diffusers", "transformers"):
+            if source.startswith(("/", ".", "~")) and not Path(source).expanduser().is_dir():
+                found.append(
+                    f"The checker {spec} is not here: there is no folder {source}. Mend "
+                    "EASEL_SAFETY_CHECKERS, or put it there"
+                )
+        elif spec != "opennsfw":
+            names = ["opennsfw", *catalog.checkers]
+            nearest = get_close_matches(spec, names, n=1, cutoff=0.0)[0]
+            found.append(
+                f"EASEL_SAFETY_CHECKERS names {spec}, which is no checker: did you mean "
+                f"{nearest}? A model is named as in transformers:FOLDER_OR_ID"
+            )
     return found
 
 

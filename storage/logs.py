@@ -32,14 +32,18 @@ PRYING = (
 _ROOT = Path(__file__).parents[1]
 
 
-def configure(settings: Settings) -> None:
+def configure(settings: Settings, *, for_person: bool = False) -> None:
     """One line of JSON to stderr for each event; colours when a person is looking.
 
-    Libraries never say more than INFO: at DEBUG they tell what passes through them.
+    Libraries never say more than INFO: at DEBUG they tell what passes through them. `for_person` is
+    who types a command and waits: unless they have set a level, they hear of trouble alone, and in
+    words.
     """
+    quiet = for_person and "log_level" not in settings.model_fields_set
+    is_seen = sys.stderr is not None and sys.stderr.isatty()
     renderer: structlog.types.Processor = structlog.processors.JSONRenderer()
-    if sys.stderr.isatty():
-        renderer = structlog.dev.ConsoleRenderer()
+    if is_seen or quiet:
+        renderer = structlog.dev.ConsoleRenderer(colors=is_seen)
     shared: list[structlog.types.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -64,7 +68,7 @@ def configure(settings: Settings) -> None:
     )
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    level = logging.getLevelNamesMapping()[settings.log_level]
+    level = logging.WARNING if quiet else logging.getLevelNamesMapping()[settings.log_level]
     root.setLevel(max(level, logging.INFO))
     for name in OURS:
         logging.getLogger(name).setLevel(level)

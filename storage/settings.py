@@ -19,6 +19,7 @@ from storage.domain.policy import (
     SUGGESTIVE_LABELS,
     label_key,
 )
+from storage.written import encoding_of
 
 if TYPE_CHECKING:
     from cryptography.fernet import Fernet
@@ -72,6 +73,14 @@ def at_home(path: Path) -> Path:
         raise ValueError("there is no home folder to begin at; write the whole path") from None
 
 
+def _data_folder() -> Path:
+    """Where this system keeps the data of programs."""
+    try:
+        return user_data_path("easel")
+    except RuntimeError:
+        return Path("~") / "easel"  # There is no such home, which is told as for any other path.
+
+
 def _secret(given: Any) -> Any:
     """Without the space around it; None for one in which nothing can be seen, since a secret that
     anybody can guess is none."""
@@ -79,7 +88,7 @@ def _secret(given: Any) -> Any:
     if not isinstance(value, str):
         return given
     seen = any(char.isprintable() and not char.isspace() for char in value)
-    return value.strip() if seen else None
+    return value.strip().strip("\ufeff") if seen else None
 
 
 _PATHS = {"data_folder", "catalog", "text_rules"}
@@ -100,7 +109,8 @@ class Settings(BaseSettings):
     )
 
     data_folder: Path = Field(
-        default_factory=lambda: user_data_path("easel"),
+        default_factory=_data_folder,
+        validate_default=True,
         description="Where the embedded database, broker and pictures live.",
     )
     # Addresses may hold passwords, so that `repr` leaves them out.
@@ -230,6 +240,14 @@ class Settings(BaseSettings):
         "",
         description="Where `/health` and `/metrics` answer, e.g. `127.0.0.1:9464`; empty is off.",
     )
+
+    def __init__(self, **given: Any) -> None:
+        """Raises pydantic.ValidationError, pydantic_settings.SettingsError, or OSError and
+        UnicodeDecodeError for a file `.env` that cannot be read."""
+        file = Path(given.get("_env_file", self.model_config["env_file"]) or "")
+        if file.is_file():
+            given.setdefault("_env_file_encoding", encoding_of(file))
+        super().__init__(**given)
 
     @field_validator("health_address", "slack_address")
     @classmethod

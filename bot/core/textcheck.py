@@ -16,6 +16,7 @@ from typing import Any, Self
 from bot.core.folding import accented, fold, forms, readings
 from storage.domain import Decision, Subject, Verdict, worst
 from storage.domain.policy import MINOR_FLOOR_RULE, MINOR_LABEL
+from storage.written import read_text
 
 CHECKER = "easel-text"
 ADULT_YEARS = 18
@@ -110,7 +111,7 @@ class TextRules:
         """
         texts = [files("bot.core").joinpath("text_rules.toml").read_text("utf-8")]
         if extra is not None:
-            texts.append(extra.read_text("utf-8"))
+            texts.append(read_text(extra))
         rules: dict[str, Any] = {}
         for text in texts:
             _merge(rules, tomllib.loads(text))

@@ -61,6 +61,10 @@ class Tree(app_commands.CommandTree["Easel"]):
         await super().on_error(interaction, error)
 
 
+# Easel says nothing aloud, so what is missing for that is nothing to warn of.
+discord.VoiceClient.warn_nacl = discord.VoiceClient.warn_dave = False
+
+
 class Easel(discord.Client):
     def __init__(self, line: Line) -> None:
         super().__init__(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -32,8 +33,9 @@ _SECONDS = re.compile(r"\d{1,12}", re.ASCII)
 
 
 async def serve(settings: Settings) -> int:
-    """Until cancelled. Raises ValueError when the settings lack what Slack needs, and
-    slack_sdk.errors.SlackApiError when it refuses a token."""
+    """Until cancelled. Raises ValueError when the settings lack what Slack needs,
+    slack_sdk.errors.SlackApiError when it refuses a token, and aiohttp.ClientError or TimeoutError
+    when it does not answer."""
     app = create_app(settings)
     async with connect(app, settings) as socket:
         there = partial(gateway, app, socket)
@@ -84,8 +86,17 @@ async def connect(app: Easel, settings: Settings) -> AsyncIterator[AsyncSocketMo
             runner = web.AppRunner(web_app(app), access_log=None)
             await runner.setup()
             stack.push_async_callback(runner.cleanup)
-            await web.TCPSite(runner, *host_and_port(settings.slack_address)).start()
+            await _listen(runner, settings.slack_address)
         yield socket
+
+
+async def _listen(runner: web.AppRunner, address: str) -> None:
+    """Raises ValueError, in words for the operator, where that cannot be."""
+    try:
+        await web.TCPSite(runner, *host_and_port(address)).start()
+    except OSError as error:
+        why = os.strerror(error.errno) if error.errno else type(error).__name__
+        raise ValueError(f"EASEL_SLACK_ADDRESS: {address} cannot be had ({why}).") from None
 
 
 def web_app(app: Easel) -> web.Application:

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 import aiohttp
 import structlog
@@ -120,6 +121,22 @@ def passes(error: Exception) -> bool:
 
 def http_status(error: SlackApiError) -> int:
     return int(getattr(error.response, "status_code", 0) or getattr(error.response, "status", 0))
+
+
+def refused(settings: Settings, error: SlackApiError) -> list[str]:
+    """Words for the operator about an answer with which nothing can be served."""
+    status, code = http_status(error), error_code(error)
+    host = urlsplit(settings.slack_api_url).hostname
+    if passes(error):
+        return [f"Slack does not answer well at {host} ({code or status}). Start again later."]
+    if not code:
+        return [
+            f"What answers at {host} is not Slack ({status}): look at EASEL_SLACK_API_URL, and for "
+            "a proxy on the way."
+        ]
+    asked_by_app = str(getattr(error.response, "api_url", "")).endswith("apps.connections.open")
+    name = "EASEL_SLACK_APP_TOKEN" if asked_by_app else "EASEL_SLACK_BOT_TOKEN"
+    return [f"Slack refuses {name} ({code}): copy it anew from the app's page."]
 
 
 class Installations(AsyncInstallationStore, AsyncAuthorize):

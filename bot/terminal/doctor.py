@@ -13,6 +13,7 @@ from shlex import quote
 from typing import Any
 from urllib.parse import urlsplit
 
+from obstore.exceptions import BaseError
 from pydantic import SecretStr
 from rich.console import Console
 from rich.text import Text
@@ -20,9 +21,11 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from bot.core.textcheck import TextRules
 from bot.discord import errors as discord_errors
+from bot.slack import configured
 from bot.slack import errors as slack_errors
 from bot.slack.manifest import SCOPES
 from bot.slack.workspaces import opens
+from bot.terminal import causes
 from bot.terminal.start import said
 from storage import (
     deliveries,
@@ -37,7 +40,7 @@ from storage import (
     sweep,
     troubles,
 )
-from storage.blobs import Blobs, open_blobs
+from storage.blobs import Blobs, NotStored, open_blobs
 from storage.catalog import Catalog, load_catalog
 from storage.database import Database, connect
 from storage.inbox import Envelope
@@ -71,12 +74,15 @@ def _try(check: Callable[[Settings], list[Finding]], settings: Settings) -> list
         return [(False, f"{words} ({type(error).__name__}): look at {setting}.")]
 
 
+def _names(_settings: Settings) -> list[Finding]:
+    found = causes.of_names(causes.written_names())
+    return [(False if near else None, words) for near, words in found]
+
+
 def _folder(settings: Settings) -> list[Finding]:
     folder = settings.data_folder
-    private.make(folder)
-    probe = folder / ".doctor"
-    probe.write_bytes(b"")
-    probe.unlink()
+    if words := causes.of_folder(settings):
+        return [(False, words)]
     found: list[Finding] = [(True, f"Data folder {folder} can be written.")]
     if private.open_to_others(folder):
         words = f"The data folder is open to others on this machine: chmod 700 {quote(str(folder))}"
@@ -91,10 +97,20 @@ def _env_file(_settings: Settings) -> list[Finding]:
     return []
 
 
+def _is_told(settings: Settings, address: str) -> bool:
+    """What has no address of its own lies in the data folder, of which there is a finding."""
+    return not address and bool(causes.of_folder(settings))
+
+
 def _database(settings: Settings) -> list[Finding]:
-    database = connect(settings)
+    if _is_told(settings, settings.database_url):
+        return []
+    try:
+        database = connect(settings)
+        found, wanted = migrate.current(database), migrate.newest()
+    except (ImportError, SQLAlchemyError, ValueError, OSError) as error:
+        return [(False, causes.of_database(settings.resolved_database_url, error))]
     kind = "SQLite" if database.is_sqlite else "PostgreSQL"
-    found, wanted = migrate.current(database), migrate.newest()
     if found is None and database.is_sqlite:
         return [(None, "No database yet: the first command makes it.")]
     if migrate.lacking(found):
@@ -154,22 +170,38 @@ def _workers(database: Database) -> list[Finding]:
 
 
 def _broker(settings: Settings) -> list[Finding]:
-    app = doorbell.create_app(settings, (settings.default_model,))
-    with app.connection_for_write() as connection:
-        connection.ensure_connection(max_retries=1, timeout=PATIENCE_SECONDS)
-        return [(True, f"Broker answers ({connection.transport.driver_name}).")]
+    url = settings.resolved_broker_url
+    if _is_told(settings, settings.broker_url):
+        return []
+    if words := causes.of_broker_address(url):
+        return [(False, words)]
+    try:
+        app = doorbell.create_app(settings, (settings.default_model,))
+        with app.connection_for_write() as connection:
+            connection.ensure_connection(max_retries=1, timeout=PATIENCE_SECONDS)
+            return [(True, f"Broker answers ({connection.transport.driver_name}).")]
+    except Exception as error:  # Each library has its own.
+        return [(False, causes.of_broker(url, error))]
 
 
 def _blobs(settings: Settings) -> list[Finding]:
-    blobs = open_blobs(settings)
-    sha256 = blobs.put(b"doctor")
-    blobs.get(sha256)
-    blobs.delete(sha256)
+    if _is_told(settings, settings.blob_url):
+        return []
+    try:
+        blobs = open_blobs(settings)
+        sha256 = blobs.put(b"doctor")
+        blobs.get(sha256)
+        blobs.delete(sha256)
+    except (BaseError, NotStored, ValueError, OSError) as error:
+        return [(False, causes.of_blobs(settings.resolved_blob_url, error))]
     return [(True, "Pictures can be stored, read and deleted."), *_missing(settings, blobs)]
 
 
 def _missing(settings: Settings, blobs: Blobs) -> list[Finding]:
-    database = connect(settings)
+    try:
+        database = connect(settings)
+    except (ImportError, SQLAlchemyError, ValueError, OSError):
+        return []  # That is a finding of its own.
     try:
         if migrate.lacking(migrate.current(database)):
             return []
@@ -188,21 +220,81 @@ def _models(settings: Settings) -> list[Finding]:
         catalog: Catalog = load_catalog(settings)
     except (OSError, ValueError) as error:
         return [(False, f"The catalog cannot be read: {said(error)}")]
+    if missing := _not_here(settings, catalog):
+        return [(False, words) for words in missing]
     names = ", ".join(catalog.models)
     return [(True, f"Models: {names}; the default is {settings.default_model}.")]
 
 
+def _not_here(settings: Settings, catalog: Catalog) -> list[str]:
+    """What is to be on this machine and is not. What a worker serves lies with that worker."""
+    mine = settings.worker_models or tuple(catalog.models)
+    served = _served(settings)
+    models = [name for name in mine if name not in served]
+    found = []
+    for name in models:
+        source = catalog.models[name].source
+        if not _is_folder(source):
+            continue
+        folder = Path(source).expanduser()
+        if not folder.is_dir():
+            found.append(
+                f"Model {name}: there is no folder {folder}. Mend source under [models.{name}] in "
+                f"{settings.catalog}, or put the model there"
+            )
+        elif not (folder / "model_index.json").is_file():
+            found.append(
+                f"Model {name}: {folder} is no model in diffusers layout, since model_index.json "
+                f"is missing. Mend source under [models.{name}] in {settings.catalog}"
+            )
+    for name, lora in catalog.loras.items():
+        fits = set(lora.models) & set(models)
+        if fits and _is_folder(lora.source) and not Path(lora.source).expanduser().exists():
+            found.append(
+                f"LoRA {name}: there is no {Path(lora.source).expanduser()}. Mend source under "
+                f"[loras.{name}] in {settings.catalog}"
+            )
+    return found
+
+
+def _is_folder(source: str) -> bool:
+    """Of this machine; else an id of the hub, which has one slash at most."""
+    return source.startswith(("/", ".", "~")) or source.count("/") > 1 or "\\" in source
+
+
+def _served(settings: Settings) -> set[str]:
+    """Models that some worker serves at the moment."""
+    try:
+        database = connect(settings)
+        if migrate.lacking(migrate.current(database)):
+            return set()
+        with database.read() as session:
+            workers = places.live_workers(session, database.clock(), ALIVE_WITHIN)
+    except (ImportError, SQLAlchemyError, ValueError, OSError):
+        return set()  # That is a finding of its own.
+    return {model for worker in workers for model in worker.models}
+
+
+def _device(settings: Settings) -> list[Finding]:
+    words = causes.of_device(settings.device)
+    return [(False, words)] if words else []
+
+
 def _checkers(settings: Settings) -> list[Finding]:
     try:
-        wrong = labels.deaf(settings, load_catalog(settings))
+        catalog = load_catalog(settings)
     except (OSError, ValueError):
         return []  # That the catalog cannot be read is a finding of its own.
-    found: list[Finding] = [(False, words) for words in wrong]
+    found: list[Finding] = [(False, words) for words in labels.unknown(settings, catalog)]
+    found += [(False, words) for words in labels.deaf(settings, catalog)]
     return found or [(True, f"Safety checkers: {', '.join(settings.safety_checkers)}.")]
 
 
 def _text_rules(settings: Settings) -> list[Finding]:
-    rules = TextRules.load(settings.text_rules)
+    try:
+        rules = TextRules.load(settings.text_rules)
+    except (OSError, ValueError) as error:
+        return [(False, f"EASEL_TEXT_RULES: {said(error)}")]
     return [
         (True, f"Prompts are checked for {', '.join(rules.decisions)} (rules {rules.version}).")
     ]
@@ -218,32 +310,44 @@ def _key(settings: Settings) -> list[Finding]:
 
 
 def _slack(settings: Settings) -> list[Finding]:
-    if not settings.slack_bot_token and not settings.slack_client_id:
+    if not configured.is_meant(settings):
         return [(None, "No Slack token: nothing of Slack is served.")]
+    if wrong := configured.lacking(settings):
+        return [(False, words) for words in wrong]
+    host = urlsplit(settings.slack_api_url).hostname  # The address may hold a password.
+    try:
+        found = _slack_tokens(settings)
+    except urllib.error.HTTPError as error:
+        return [(False, f"Slack answers at {host} with {error.code}; try again later.")]
+    except OSError:
+        return [(False, f"Slack does not answer at {host}: look for the network, then try again.")]
+    except ValueError:
+        words = f"What answers at {host} is not Slack: look at EASEL_SLACK_API_URL"
+        return [(False, f"{words}, and for a proxy on the way.")]
+    return [*found, *_slack_installed(settings), *_slack_ways(settings)]
+
+
+def _slack_tokens(settings: Settings) -> list[Finding]:
+    """Raises OSError where Slack does not answer, and ValueError where another does."""
     found = [] if settings.slack_client_id else _slack_bot(settings)
     if settings.slack_app_token:
         answer, _ = _ask_slack(settings, settings.slack_app_token, "apps.connections.open")
         well = bool(answer.get("ok"))
-        words = "takes" if well else f"refuses ({answer.get('error')})"
-        found.append((well, f"Slack {words} the app-level token: Socket Mode."))
+        words = "Slack takes the app-level token: Socket Mode."
+        if not well:
+            refused = f"Slack refuses EASEL_SLACK_APP_TOKEN ({answer.get('error')})"
+            words = f"{refused}: copy it anew from the app's page."
+        found.append((well, words))
     elif settings.slack_signing_secret:
         found.append((True, f"Slack by HTTP: signed requests at {settings.slack_address}."))
-    else:
-        found.append(
-            (
-                False,
-                "Slack has no way in: set EASEL_SLACK_APP_TOKEN for Socket Mode, or "
-                "EASEL_SLACK_SIGNING_SECRET for HTTP.",
-            )
-        )
-    return [*found, *_slack_installed(settings), *_slack_ways(settings)]
+    return found
 
 
 def _slack_bot(settings: Settings) -> list[Finding]:
     assert settings.slack_bot_token is not None  # noqa: S101 (narrows)
     answer, scopes = _ask_slack(settings, settings.slack_bot_token, "auth.test")
     if not answer.get("ok"):
-        words = f"Slack refuses the bot token ({answer.get('error')}): copy it anew"
+        words = f"Slack refuses EASEL_SLACK_BOT_TOKEN ({answer.get('error')}): copy it anew"
         return [(False, f"{words} from the app's page.")]
     missing = [scope for scope in SCOPES if scopes and scope not in scopes]
     if missing:
@@ -256,13 +360,6 @@ def _slack_installed(settings: Settings) -> list[Finding]:
     """Many workspaces: what their installation needs."""
     if not settings.slack_client_id:
         return []
-    missing = [
-        f"EASEL_{name.upper()}"
-        for name in ("slack_client_secret", "slack_signing_secret", "encryption_key")
-        if not getattr(settings, name)
-    ]
-    if missing:
-        return [(False, f"To be installed by workspaces, Slack needs {', '.join(missing)}.")]
     if wrong := [finding for finding in _key(settings) if finding[0] is False]:
         return wrong
     if sealed := _sealed_installations(settings):
@@ -301,9 +398,12 @@ def _slack_ways(settings: Settings) -> list[Finding]:
 
 def _cards(settings: Settings) -> list[Finding]:
     """What a platform refuses to show or to take down. Rights in a channel are not ours to mend."""
-    database = connect(settings)
-    if migrate.current(database) != migrate.newest():
-        return []
+    try:
+        database = connect(settings)
+        if migrate.current(database) != migrate.newest():
+            return []
+    except (ImportError, SQLAlchemyError, ValueError, OSError):
+        return []  # That is a finding of its own.
     with database.read() as session:
         found = troubles.current(session)
     ours = discord_errors.OPERATORS | slack_errors.OPERATORS
@@ -348,12 +448,14 @@ def _discord(settings: Settings) -> list[Finding]:
 
 
 _WRONG: dict[Callable[[Settings], list[Finding]], tuple[str, str]] = {
+    _names: ("the file .env", "The names of settings cannot be looked at"),
     _folder: ("EASEL_DATA_FOLDER", "The data folder cannot be written"),
     _env_file: ("the file .env", "The file with the settings cannot be looked at"),
     _database: ("EASEL_DATABASE_URL", "The database does not answer"),
     _broker: ("EASEL_BROKER_URL", "The broker does not answer"),
     _blobs: ("EASEL_BLOB_URL", "Pictures cannot be stored"),
     _models: ("EASEL_CATALOG", "The catalog cannot be read"),
+    _device: ("EASEL_DEVICE", "The device cannot be looked at"),
     _checkers: ("EASEL_SAFETY_CHECKERS", "The checkers cannot be looked at"),
     _text_rules: ("EASEL_TEXT_RULES", "The text rules cannot be read"),
     _key: ("EASEL_ENCRYPTION_KEY", "The key cannot be used"),

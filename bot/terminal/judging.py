@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import getpass
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, closing, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import typer
+
+from bot.terminal.start import user_name
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -42,7 +43,7 @@ def judge(
     hashes: Sequence[str] = ()
     try:
         with opened as (session, before, settings, database):
-            hashes = decide(session, before.job_id, by=getpass.getuser(), now=database.clock())
+            hashes = decide(session, before.job_id, by=user_name(), now=database.clock())
             after = log.entry(session, before.job_id)
     except PermissionError as error:
         why = str(error)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-import getpass
+import io
 import json
 import sys
 from collections.abc import Iterator
@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
+from bot.i18n import say
 from bot.terminal.judging import follows, judge, ring
-from bot.terminal.start import plain_console, read_settings, ready_database
+from bot.terminal.start import plain_console, read_settings, ready_database, user_name
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -93,23 +94,34 @@ def list_requests(
 def show(
     job: JobArgument,
     output: Annotated[
-        Path | None, typer.Option("-o", help="Also write the first picture here.")
+        Path | None, typer.Option("-o", help="Also write the first picture here, as in draw.")
     ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Write over what is there.")] = False,
 ) -> None:
     """Everything that is known of one request."""
+    from bot.terminal.files import STANDARD_OUTPUT, unnamed, unwritable
+
+    if output and (wrong := unnamed(output) or unwritable(output, 1, force=force)):
+        typer.echo(say("en", wrong.text, **wrong.values), err=True)
+        raise typer.Exit(2)
     with _job(job, write=False) as (_, entry, settings, _database):
-        plain_console().print_json(json.dumps(as_json(entry)))
+        plain_console(stderr=output == STANDARD_OUTPUT).print_json(json.dumps(as_json(entry)))
         if output is not None:
-            _write_picture(entry, settings, output)
+            _write_picture(entry, settings, output, force=force)
 
 
-def _write_picture(entry: LogEntry, settings: Settings, output: Path) -> None:
+def _write_picture(entry: LogEntry, settings: Settings, output: Path, *, force: bool) -> None:
+    from bot.terminal.files import write
     from storage.blobs import open_blobs
 
     for picture in entry.pictures:
         if not picture.removed:
             data = open_blobs(settings).get(picture.sha256, kept_apart=picture.kept_apart)
-            output.write_bytes(data)
+            try:
+                write(output, data, picture.media_type, force=force)
+            except OSError as error:
+                typer.echo(f"{output} could not be written ({error.strerror}).", err=True)
+                raise typer.Exit(1) from None
             return
     typer.echo("This request has no picture.", err=True)
     raise typer.Exit(1)
@@ -184,6 +196,8 @@ def export(
     if format not in ("jsonl", "csv"):
         typer.echo("--format is jsonl or csv.", err=True)
         raise typer.Exit(2)
+    if format == "csv" and isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8")  # A file that is kept loses no letter.
     writer: csv.DictWriter[str] | None = None
     for entry in _all():
         row = as_json(entry)
@@ -270,7 +284,7 @@ def ban(
     from storage import sanctions
 
     with _job(job, write=True) as (session, entry, _, database):
-        by, now = getpass.getuser(), database.clock()
+        by, now = user_name(), database.clock()
         try:
             account = sanctions.ban(session, entry.job_id, by=by, now=now, here=here)
         except LookupError as error:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import getpass
+import io
+import os
 import re
+import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 import typer
 from rich.console import Console
+
+from bot.terminal import causes
 
 if TYPE_CHECKING:
     from storage.database import Database
@@ -16,14 +22,29 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-def plain_console() -> Console:
+def plain_console(*, stderr: bool = False) -> Console:
     """Brackets in what people typed are brackets: no prompt can colour or break what is printed."""
-    return Console(markup=False, emoji=False, highlight=False)
+    return Console(markup=False, emoji=False, highlight=False, stderr=stderr)
 
 
-def read_settings(*, for_chat: bool = True) -> Settings:
+def user_name() -> str:
+    """Who sits here; by number where the system has no name for them, as in containers."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError, ImportError):
+        return f"uid-{os.getuid()}"
+
+
+def bear_any_output() -> None:
+    """What a terminal or a pipe of another encoding cannot show is replaced, and ends nothing."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+
+
+def read_settings(*, for_chat: bool = True, serves: bool = False) -> Settings:
     """The settings as they are written, with logging as they say; without the secrets of chats for
-    who serves none."""
+    who serves none. Who `serves` tells a log what happens, all others tell a person."""
     from pydantic import ValidationError
     from pydantic_settings import SettingsError
 
@@ -34,23 +55,36 @@ def read_settings(*, for_chat: bool = True) -> Settings:
         settings = Settings() if for_chat else Settings.for_worker()
     except ValidationError as error:
         problems = error.errors(include_input=False)
-        _stop(*(_words(problem["loc"], problem["msg"], Settings) for problem in problems))
+        stop(*(_words(problem["loc"], problem["msg"], Settings) for problem in problems))
+    except UnicodeDecodeError:
+        stop(f"{_env_file()} is neither UTF-8 nor UTF-16: save it as UTF-8.")
+    except OSError as error:
+        stop(f"{error.filename or _env_file()} cannot be read ({error.strerror}).")
     except SettingsError as error:
         field = re.search(r'field "(\w+)"', str(error))
-        _stop(f"{_variable(field[1] if field else '')}: this is not JSON.")
-    logs.configure(settings)
+        stop(f"{_variable(field[1] if field else '')}: this is not JSON.")
+    logs.configure(settings, for_person=not serves)
+    if os.path.expanduser("~") == "~":
+        # Libraries look for a home when they are imported, and keep what they load there.
+        os.environ["HOME"] = str(settings.data_folder.absolute())
     return settings
 
 
-def ready_settings(*, for_prompts: bool = True, upgrades: bool = False) -> Settings:
+def ready_settings(
+    *, for_prompts: bool = True, upgrades: bool = False, serves: bool = False
+) -> Settings:
     """Settings with a sound catalog and a database that will do (see `ready_database`); also with
     sound text rules and the secrets of chats, for who takes prompts."""
     from bot.core.textcheck import TextRules
-    from storage import private
     from storage.catalog import load_catalog
 
-    settings = read_settings(for_chat=for_prompts)
-    private.make(settings.data_folder)
+    settings = read_settings(for_chat=for_prompts, serves=serves)
+    for words in (
+        causes.of_folder(settings),
+        causes.of_broker_address(settings.resolved_broker_url),
+    ):
+        if words:
+            stop(words)
     _try("catalog", lambda: load_catalog(settings))
     if for_prompts:
         _try("text_rules", lambda: TextRules.load(settings.text_rules))
@@ -72,7 +106,7 @@ def ready_database(settings: Settings, *, upgrades: bool = False) -> Database:
         upgrade(database)
     elif words := migrate.lacking(found):
         database.close()
-        _stop(words)
+        stop(words)
     return database
 
 
@@ -86,29 +120,27 @@ def upgrade(database: Database) -> None:
         migrate.upgrade(database)
     except OperationalError as error:
         name = type(error.orig).__name__
-        _stop(
+        stop(
             f"The database is in use by somebody else, so its schema stays as it was ({name}). "
             "Wait for what runs there (a backup, a report), then try again."
         )
 
 
 def open_database(settings: Settings) -> Database:
-    """The database, which has answered."""
-    from sqlalchemy.exc import ArgumentError, OperationalError
+    """The database, which has answered; and words about names that are likely misspelt."""
+    from sqlalchemy.exc import SQLAlchemyError
 
     from storage import migrate
     from storage.database import connect
 
+    for near, words in causes.of_names(causes.written_names()):
+        if near:
+            typer.echo(words, err=True)
     try:
         database = connect(settings)
         migrate.current(database)
-    except ModuleNotFoundError as error:
-        words = "PostgreSQL needs one more package: pip install 'easel-bot[postgres]'"
-        _stop(f"{words} ({error.name})")
-    except (ArgumentError, OperationalError, ValueError) as error:
-        # Messages of drivers may hold the password.
-        name = type(error).__name__
-        _stop(f"{_variable('database_url')}: the database does not answer ({name}).")
+    except (ImportError, SQLAlchemyError, ValueError, OSError) as error:
+        stop(causes.of_database(settings.resolved_database_url, error))
     return database
 
 
@@ -116,13 +148,15 @@ def _try(field: str, act: Callable[[], T]) -> T:
     try:
         return act()
     except (OSError, ValueError) as error:
-        _stop(f"{_variable(field)}: {said(error)}")
+        stop(f"{_variable(field)}: {said(error)}")
 
 
 def said(error: Exception) -> str:
     """What is wrong with a file, in one line."""
     from pydantic import ValidationError
 
+    if isinstance(error, OSError):
+        return f"{error.filename}: {error.strerror}"
     if not isinstance(error, ValidationError):
         return str(error)
     problems = error.errors(include_input=False, include_url=False)
@@ -137,11 +171,18 @@ def _words(place: tuple[int | str, ...], message: str, settings: type[Settings])
     return re.sub(rf"\b(?:{fields})\b", lambda field: _variable(field[0]), message)
 
 
+def _env_file() -> str:
+    from storage.settings import Settings
+
+    return str(Settings.model_config["env_file"])
+
+
 def _variable(field: str) -> str:
     return f"EASEL_{field}".upper()
 
 
-def _stop(*words: str) -> NoReturn:
+def stop(*words: str) -> NoReturn:
+    """End the command with these lines, and status 2."""
     for line in words:
         typer.echo(line, err=True)
-    raise typer.Exit(2)
+    raise typer.Exit(2) from None

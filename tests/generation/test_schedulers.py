@@ -8,6 +8,7 @@ import torch
 from diffusers import DDIMScheduler, PNDMScheduler
 
 from generation.schedulers import SCHEDULERS, TooManySteps, build_scheduler, timesteps_of
+from storage import catalog
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
@@ -97,3 +98,7 @@ def test_any_number_of_steps_comes_to_its_end(name: str, steps: int, zero_snr: b
 def test_more_steps_than_a_sampler_takes(name: str, steps: int) -> None:
     with pytest.raises(TooManySteps, match=str(steps)):
         timesteps_of(build(name), steps)
+
+
+def test_the_catalog_knows_the_same_names() -> None:
+    assert tuple(SCHEDULERS) == catalog.SCHEDULERS

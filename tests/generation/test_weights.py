@@ -65,11 +65,6 @@ def test_other_families_are_refused(folder: Path, kind: Any) -> None:
         load(folder)
 
 
-def test_a_scheduler_that_nobody_knows(folder: Path) -> None:
-    with pytest.raises(ModelUnavailable, match=r"'eular' is none of .*euler"):
-        load(folder, scheduler="eular")
-
-
 def test_what_is_no_model(tmp_path: Path, folder: Path) -> None:
     with pytest.raises(ModelUnavailable, match=r"no model_index\.json"):
         load(tmp_path)

@@ -61,7 +61,7 @@ async def chat(
     monkeypatch: pytest.MonkeyPatch,
     wire_checks: list[str],
 ) -> AsyncIterator[Chat]:
-    monkeypatch.setattr("storage.logs.configure", lambda settings: None)
+    monkeypatch.setattr("storage.logs.configure", lambda *_, **__: None)
     locale = dialogue.get("locale", "en")
     if request.param == "discord":
         (wire := Wire()).install(monkeypatch)

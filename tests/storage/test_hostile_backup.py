@@ -386,7 +386,7 @@ def test_the_command_says_it_in_words(
     archive: Archive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("EASEL_DATA_FOLDER", str(tmp_path / "data"))
-    monkeypatch.setattr("storage.logs.configure", lambda settings: None)
+    monkeypatch.setattr("storage.logs.configure", lambda *_, **__: None)
     archive.rows["requests"][0]["prompt"] = {"canary": "5309"}
     file = archive.save(tmp_path / "bad.tar")
     result = CliRunner().invoke(app, ["restore", str(file)])
@@ -410,7 +410,7 @@ def test_a_server_that_goes_away(
 ) -> None:
     monkeypatch.setenv("EASEL_DATA_FOLDER", str(tmp_path / "data"))
     monkeypatch.setenv("EASEL_DATABASE_URL", empty_postgres_url)
-    monkeypatch.setattr("storage.logs.configure", lambda settings: None)
+    monkeypatch.setattr("storage.logs.configure", lambda *_, **__: None)
     insert = restore._insert
 
     def interrupted(connection: Any, *given: Any) -> int:

@@ -3,6 +3,7 @@
 import asyncio
 import io
 import json
+import socket
 import subprocess
 import sys
 import threading
@@ -22,6 +23,7 @@ from bot.terminal.doctor import _slack
 from storage import logs, migrate
 from storage.database import connect
 from storage.settings import Settings
+from tests.bot.terminal.shell import easel
 from tests.conftest import make_settings
 from tests.fakes.slack_client import APP_TOKEN, BOT_TOKEN, SIGNING_SECRET, FakeSlack
 
@@ -45,10 +47,13 @@ def test_all_is_well(settings: Settings) -> None:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"slack_bot_token": "xoxb-wrong"}, "refuses the bot token"),
-        ({"slack_app_token": "xapp-wrong"}, "refuses (invalid_auth) the app-level token"),
-        ({"slack_app_token": None, "slack_signing_secret": None}, "no way in"),
-        ({"slack_client_id": "1"}, "EASEL_SLACK_CLIENT_SECRET, EASEL_ENCRYPTION_KEY"),
+        ({"slack_bot_token": "xoxb-wrong"}, "refuses EASEL_SLACK_BOT_TOKEN (invalid_auth)"),
+        ({"slack_app_token": "xapp-wrong"}, "refuses EASEL_SLACK_APP_TOKEN (invalid_auth)"),
+        (
+            {"slack_app_token": None, "slack_signing_secret": None},
+            "EASEL_SLACK_APP_TOKEN is not set",
+        ),
+        ({"slack_client_id": "1"}, "EASEL_SLACK_CLIENT_SECRET is not set"),
         (
             {
                 "slack_client_id": "1",
@@ -113,7 +118,7 @@ def test_the_manifest(url: str) -> None:
     assert ("url" in command) is bool(url)
 
 
-SOCKET = {"EASEL_SLACK_APP_TOKEN": "xapp", "EASEL_SLACK_BOT_TOKEN": "xoxb"}
+SOCKET = {"EASEL_SLACK_APP_TOKEN": "xapp-1", "EASEL_SLACK_BOT_TOKEN": "xoxb-1"}
 OAUTH = {
     "EASEL_SLACK_CLIENT_ID": "1",
     "EASEL_SLACK_CLIENT_SECRET": "s",
@@ -125,7 +130,7 @@ EMPTY, BLANK = {"EASEL_SLACK_SIGNING_SECRET": ""}, {"EASEL_SLACK_SIGNING_SECRET"
 @pytest.mark.parametrize(
     ("environment", "words"),
     [
-        ({}, "EASEL_SLACK_APP_TOKEN or EASEL_SLACK_SIGNING_SECRET"),
+        ({}, "EASEL_SLACK_APP_TOKEN is not set"),
         ({"EASEL_SLACK_APP_TOKEN": "xapp"}, "EASEL_SLACK_BOT_TOKEN is not set"),
         (
             {"EASEL_SLACK_SIGNING_SECRET": "x", "EASEL_SLACK_CLIENT_ID": "1"},
@@ -143,30 +148,144 @@ EMPTY, BLANK = {"EASEL_SLACK_SIGNING_SECRET": ""}, {"EASEL_SLACK_SIGNING_SECRET"
         (SOCKET | {"EASEL_ENCRYPTION_KEY": "short"}, "EASEL_ENCRYPTION_KEY: this is no"),
         ({"EASEL_SLACK_BOT_TOKEN": "xoxb"} | EMPTY, "EASEL_SLACK_SIGNING_SECRET"),
         ({"EASEL_SLACK_BOT_TOKEN": "xoxb"} | BLANK, "EASEL_SLACK_SIGNING_SECRET"),
-        (SOCKET | OAUTH, "EASEL_SLACK_SIGNING_SECRET is not set: without it nothing is taken"),
+        (SOCKET | OAUTH, "EASEL_SLACK_SIGNING_SECRET is not set: to be installed"),
         (SOCKET | OAUTH | EMPTY, "EASEL_SLACK_SIGNING_SECRET is not set"),
         (SOCKET | OAUTH | BLANK, "EASEL_SLACK_SIGNING_SECRET is not set"),
         (SOCKET | OAUTH | {"EASEL_SLACK_CLIENT_SECRET": " "}, "EASEL_SLACK_CLIENT_SECRET is not"),
         (SOCKET | {"EASEL_SLACK_BOT_TOKEN": ""}, "EASEL_SLACK_BOT_TOKEN is not set"),
-        ({"EASEL_SLACK_APP_TOKEN": " ", "EASEL_SLACK_BOT_TOKEN": "x"}, "EASEL_SLACK_APP_TOKEN or"),
+        (
+            {"EASEL_SLACK_APP_TOKEN": " ", "EASEL_SLACK_BOT_TOKEN": "x"},
+            "EASEL_SLACK_APP_TOKEN is not",
+        ),
     ],
 )
 def test_a_start_that_cannot_be_says_why(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], words: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(logs, "configure", lambda _: None)
+    monkeypatch.setattr(logs, "configure", lambda *_, **__: None)
     given = {"EASEL_DATA_FOLDER": str(tmp_path), "EASEL_BROKER_URL": "memory://"} | environment
     result = CliRunner().invoke(cli.app, ["slack"], env=given)
     assert result.exit_code == 2
     assert words in result.output
 
 
+ALL_AT_ONCE: dict[str, tuple[dict[str, str], list[str]]] = {
+    "nothing": ({}, ["EASEL_SLACK_BOT_TOKEN is not set", "EASEL_SLACK_APP_TOKEN is not set"]),
+    "swapped": (
+        {"EASEL_SLACK_BOT_TOKEN": "xapp-k3y", "EASEL_SLACK_APP_TOKEN": "xoxb-k3y"},
+        ["EASEL_SLACK_BOT_TOKEN and EASEL_SLACK_APP_TOKEN are swapped"],
+    ),
+    "one of two": (
+        {"EASEL_SLACK_BOT_TOKEN": "xoxb-k3y"},
+        ["EASEL_SLACK_APP_TOKEN is not set"],
+    ),
+    "the other of two": (
+        {"EASEL_SLACK_APP_TOKEN": "xapp-k3y"},
+        ["EASEL_SLACK_BOT_TOKEN is not set"],
+    ),
+    "one twice": (
+        {"EASEL_SLACK_BOT_TOKEN": "xoxb-k3y", "EASEL_SLACK_APP_TOKEN": "xoxb-k3y"},
+        ["EASEL_SLACK_APP_TOKEN is a bot token"],
+    ),
+    "one missing in the other's place": (
+        {"EASEL_SLACK_BOT_TOKEN": "xapp-k3y"},
+        ["EASEL_SLACK_APP_TOKEN is not set", "EASEL_SLACK_BOT_TOKEN is an app-level token"],
+    ),
+    "a person's": (
+        {"EASEL_SLACK_BOT_TOKEN": "xoxp-k3y", "EASEL_SLACK_APP_TOKEN": "k3y"},
+        ["EASEL_SLACK_BOT_TOKEN is a person's", "EASEL_SLACK_APP_TOKEN is no token of Slack's"],
+    ),
+    "a token for the secret": (
+        {"EASEL_SLACK_BOT_TOKEN": "xoxb-k3y", "EASEL_SLACK_SIGNING_SECRET": "xapp-k3y"},
+        ["EASEL_SLACK_SIGNING_SECRET is a token"],
+    ),
+    "many workspaces": (
+        {"EASEL_SLACK_CLIENT_ID": "1"},
+        [
+            "EASEL_SLACK_CLIENT_SECRET is not set",
+            "EASEL_SLACK_SIGNING_SECRET is not set",
+            "EASEL_ENCRYPTION_KEY is not set",
+        ],
+    ),
+    "no network": (SOCKET, ["Slack does not answer at 127.0.0.1. Start again when it does."]),
+}
+
+
+@pytest.mark.parametrize("case", ALL_AT_ONCE)
+def test_all_at_once(tmp_path: Path, case: str) -> None:
+    """As it is started, on its own; the doctor says the same."""
+    given, words = ALL_AT_ONCE[case]
+    given = given | {"EASEL_SLACK_API_URL": "http://127.0.0.1:9/api/"}
+    started = easel(tmp_path, "slack", **given)
+    assert started.returncode == (1 if case == "no network" else 2)
+    assert started.stdout == ""
+    lines = started.stderr.splitlines()
+    assert len(lines) == len(words), "in words, and nothing else"
+    assert all(line.startswith(said) for line, said in zip(lines, words, strict=True)), lines
+    assert "k3y" not in started.stderr
+    if case in ("no network", "nothing"):
+        return
+    assert [words for well, words in said(settings_of(tmp_path, given)) if well is False] == lines
+
+
+def settings_of(folder: Path, environment: dict[str, str]) -> Settings:
+    names = {name.removeprefix("EASEL_").lower(): value for name, value in environment.items()}
+    return make_settings(folder, **names)
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "words"),
+    [
+        (503, b"busy", "Slack does not answer well at 127.0.0.1 (503)"),
+        (403, b"<html>Sign in</html>", "What answers at 127.0.0.1 is not Slack (403)"),
+        (200, b"<html>Sign in</html>", "What answers at 127.0.0.1 is not Slack (200)"),
+        (200, b'{"ok": false, "error": "token_revoked"}', "EASEL_SLACK_BOT_TOKEN (token_re"),
+    ],
+)
+def test_what_answers_instead(tmp_path: Path, status: int, body: bytes, words: str) -> None:
+    class Other(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.send_header(
+                "Content-Type", "application/json" if body[:1] == b"{" else "text/html"
+            )
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Other) as server:
+        threading.Thread(target=server.serve_forever).start()
+        url = f"http://127.0.0.1:{server.server_port}/"
+        result = easel(tmp_path, "slack", **SOCKET, EASEL_SLACK_API_URL=url)
+        server.shutdown()
+    assert result.returncode == 2
+    assert words in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_an_address_that_is_taken(tmp_path: Path, slack: FakeSlack) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        address = f"127.0.0.1:{other.getsockname()[1]}"
+        given = slack.environment | {
+            "EASEL_SLACK_APP_TOKEN": "",
+            "EASEL_SLACK_SIGNING_SECRET": SIGNING_SECRET,
+            "EASEL_SLACK_ADDRESS": address,
+        }
+        result = easel(tmp_path, "slack", **given)
+    assert result.returncode == 2
+    assert f"EASEL_SLACK_ADDRESS: {address} cannot be had (Address already in use)" in result.stderr
+
+
 def test_a_refused_token_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, slack: FakeSlack
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(logs, "configure", lambda _: None)
+    monkeypatch.setattr(logs, "configure", lambda *_, **__: None)
     given = slack.environment | {
         "EASEL_DATA_FOLDER": str(tmp_path),
         "EASEL_BROKER_URL": "memory://",
@@ -174,7 +293,7 @@ def test_a_refused_token_says_so(
     }
     result = CliRunner().invoke(cli.app, ["slack"], env=given)
     assert result.exit_code == 2
-    assert "refuses a token (invalid_auth)" in result.output
+    assert "refuses EASEL_SLACK_BOT_TOKEN (invalid_auth)" in result.output
 
 
 def test_the_app_is_built_without_connecting(tmp_path: Path) -> None:

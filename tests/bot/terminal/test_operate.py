@@ -19,7 +19,7 @@ from tests.fakes.nouns import account, recorded
 
 @pytest.fixture(autouse=True)
 def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("storage.logs.configure", lambda settings: None)
+    monkeypatch.setattr("storage.logs.configure", lambda *_, **__: None)
 
 
 @pytest.fixture

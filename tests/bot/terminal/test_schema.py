@@ -48,7 +48,7 @@ LOOKS = [
 @pytest.fixture(autouse=True)
 def quiet(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("storage.logs.configure", lambda settings: None)
+    monkeypatch.setattr("storage.logs.configure", lambda *_, **__: None)
     for name, value in TOKENS.items():
         monkeypatch.setenv(name, value)
     # Nothing of this reaches a platform.
