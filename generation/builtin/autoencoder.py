@@ -121,7 +121,7 @@ def _redrawing(
 
     def redraw(latents: torch.Tensor, tokens: torch.Tensor, number: int) -> torch.Tensor:
         times = scheduler.timesteps[_REDRAWN_FROM[number // 2 % len(_REDRAWN_FROM)] :]
-        drawn = scheduler.add_noise(latents, torch.randn_like(latents), times[:1])
+        drawn: torch.Tensor = scheduler.add_noise(latents, torch.randn_like(latents), times[:1])
         told = networks.text(torch.cat([nothing.expand_as(tokens), tokens])).last_hidden_state
         for time in times:
             twice = torch.cat([drawn, drawn])

@@ -87,7 +87,7 @@ class Composer:
         self._sides = [max(round(level * size), 1) for level in _LEVELS]
         self._levels = [self._atlas(drawings, side) for side in self._sides]
         self._grounds = self._stack([ground.convert("RGB") for ground in grounds])
-        self._light = torch.cat([_mean_light(part) for part in self._levels[0].split(256)])
+        self._light = torch.cat([_mean_light(part) for part in torch.split(self._levels[0], 256)])
         middles = (torch.arange(size, device=self._device) + 0.5) / size
         self._middles = middles[None]  # [1, size]: the centres of columns, and of rows
 

@@ -14,10 +14,13 @@ VARIANTS: Final = 12  # of each ground
 _Pen = ImageDraw.ImageDraw
 
 
-def draw_grounds(size: int) -> list[Image.Image]:
-    """VARIANTS pictures of each ground in the order of GROUNDS, RGB of `size` x `size` pixels."""
+def draw_grounds(size: int, series: str = "") -> list[Image.Image]:
+    """VARIANTS pictures of each ground in the order of GROUNDS, RGB of `size` x `size` pixels.
+
+    Another `series` has other variants.
+    """
     return [
-        draw_ground(ground, size, random.Random(f"{ground} {number}"))  # noqa: S311
+        draw_ground(ground, size, random.Random(f"{series}{ground} {number}"))  # noqa: S311
         for ground in GROUNDS
         for number in range(VARIANTS)
     ]

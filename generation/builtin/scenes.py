@@ -10,8 +10,11 @@ from typing import Final, NamedTuple
 from generation.builtin.words import COLOURS, GROUNDS, RELATIONS, STYLES, Scene, Thing
 
 _HELD_OUT_ONE_IN: Final = 10
-_SIZES: Final = {  # sides of things as parts of the picture's; they vary little, for a blurred
-    "single": (0.9, 0.95),  # average of many is what a short training would learn
+SINGLE: Final = (0.9, 0.95)
+"""The side of a single thing as a part of the picture's. Sizes and places vary little: a blurred
+average of many is what a short training would learn."""
+_SIZES: Final = {
+    "single": SINGLE,
     "single small": (0.42, 0.46),
     "single on a ground": (0.66, 0.7),
     "paired": (0.46, 0.48),
@@ -20,8 +23,9 @@ _SIZES: Final = {  # sides of things as parts of the picture's; they vary little
     "three": (0.31, 0.32),
 }
 _OFF_CENTRE: Final = 1 / 64  # at most, as a part of the picture's side
+_ROW: Final = 0.96  # what two things in a row may fill
 _STANDING: Final = 0.93  # where the feet of things are that stand on a ground
-_AIRY: Final = frozenset({"sky", "space", "night"})  # grounds on which a single thing floats
+_AIRY: Final = frozenset({"sky", "space"})  # grounds on which nothing stands
 _TINTED_IN_COMPANY: Final = 0.12
 _SIZED_IN_COMPANY: Final = 0.12
 _GROUND_IN_COMPANY: Final = 0.3
@@ -116,9 +120,7 @@ def _tinted(thing: Thing, codes: Sequence[str], rng: random.Random) -> Thing:
 def layout(scene: Scene, rng: random.Random) -> list[Placement]:
     """Where each thing of the scene lies, in the scene's order."""
     placed = [_shifted(place, rng) for place in _planned(scene, rng)]
-    if scene.relation or scene.ground is None:
-        return placed
-    if len(placed) == 1 and scene.ground in _AIRY:
+    if scene.relation or scene.ground is None or scene.ground in _AIRY:
         return placed
     return [place._replace(y=_STANDING - place.side / 2) for place in placed]
 
@@ -149,7 +151,8 @@ def _planned(scene: Scene, rng: random.Random) -> list[Placement]:
 
 def _fitting(sides: list[float]) -> list[float]:
     """A big thing leaves less to its neighbour."""
-    return [min(side, 0.96 - max(sides)) if side != max(sides) else side for side in sides]
+    big = max(sides)
+    return [side if side == big else min(side, _ROW - big) for side in sides]
 
 
 def _in_a_row(sides: list[float]) -> list[Placement]:

@@ -1,6 +1,7 @@
 """Captions: the words in which a scene may be asked for, in English, French and Spanish."""
 
 import random
+import re
 import string
 import unicodedata
 from dataclasses import dataclass
@@ -56,9 +57,52 @@ _COLOUR_WORDS: Final[dict[str, dict[str, tuple[str, ...]]]] = {
     },
 }
 _ARTICLES: Final = {
-    "en": ("a ", "an ", "the "),
+    "en": ("a ", "a ", "the "),
     "fr": ("un ", "une ", "le ", "la "),
     "es": ("un ", "una ", "el ", "la "),
+}
+_PLURAL_ARTICLES: Final = {
+    "en": ("the ", "some "),
+    "fr": ("les ", "des "),
+    "es": ("los ", "las ", "unos ", "unas "),
+}
+_PLURALS: Final = {  # the first that fits
+    "en": (
+        (re.compile(r"^(fish|sheep|deer|bison)$"), r"\1"),
+        (re.compile(r"man$"), "men"),
+        (re.compile(r"^person$"), "people"),
+        (re.compile(r"^child$"), "children"),
+        (re.compile(r"^mouse$"), "mice"),
+        (re.compile(r"^(f|g)oo(t|se)$"), r"\1ee\2"),
+        (re.compile(r"^tooth$"), "teeth"),
+        (re.compile(r"(?<=el|ol|ea)f$|(?<=ni)fe$"), "ves"),
+        (re.compile(r"(?<=[^aeiou])y$"), "ies"),
+        (re.compile(r"(?<=[sxz])$|(?<=[cs]h)$"), "es"),
+        (re.compile(r"$"), "s"),
+    ),
+    "fr": (
+        (re.compile(r"(?<=[sxz])$"), ""),
+        (re.compile(r"al$"), "aux"),
+        (re.compile(r"(?<=[ae]u)$"), "x"),
+        (re.compile(r"$"), "s"),
+    ),
+    "es": (
+        (re.compile(r"(?<=[sx])$"), ""),
+        (re.compile(r"z$"), "ces"),
+        (re.compile(r"ón$"), "ones"),
+        (re.compile(r"(?<=[aeiouáéíóú])$"), "s"),
+        (re.compile(r"$"), "es"),
+    ),
+}
+_CONTRACTED: Final = {  # as people write it: "an apple", "d'un chat", "al lado del perro"
+    "en": ((re.compile(r"\ba (?=(?!uni|ufo|uk|eu|ewe|one)[aeiou]|hour)"), "an "),),
+    "fr": (
+        (re.compile(r"\b(l)[ea] (?=[aeiouyhâéèêîôœ])"), r"\1'"),
+        (re.compile(r"\b(d)e (?=[aeiouyhâéèêîôœ])"), r"\1'"),
+        (re.compile(r"\b(d)e le "), r"\1u "),
+        (re.compile(r"\b(d)e les "), r"\1es "),
+    ),
+    "es": ((re.compile(r"\b(de|a) el "), r"\1l "),),
 }
 _LEADS: Final = {
     "en": ("a picture of ", "an emoji of ", "a drawing of ", "a sticker of ", "cartoon ", "draw "),
@@ -77,12 +121,12 @@ _SIZES: Final = {
         "es": ("gran ", "enorme ", "grande "),
     },
 }
-_JOINS: Final = {
+_JOINS: Final[dict[str, tuple[str, ...]]] = {
     "en": (" and ", " next to ", " beside ", " with ", " near ", " to the left of "),
     "fr": (" et ", " à côté de ", " avec ", " près de ", " à gauche de "),
     "es": (" y ", " junto a ", " al lado de ", " con ", " cerca de ", " a la izquierda de "),
 }
-_TURNED_JOINS: Final = {
+_TURNED_JOINS: Final[dict[str, tuple[str, ...]]] = {
     "en": (" to the right of ",),
     "fr": (" à droite de ",),
     "es": (" a la derecha de ",),
@@ -184,7 +228,7 @@ GROUNDS: Final = tuple(_WHERE)
 """Where a scene may be, besides on paper and on plain colours."""
 RELATIONS: Final = tuple(_RELATIONS)
 """How the first of two things may stand to the second, besides to the left of it."""
-_STYLES: Final[dict[str, dict[str, tuple[str, ...]]]] = {
+_STYLED: Final[dict[str, dict[str, tuple[str, ...]]]] = {
     "outline": {
         "en": ("line drawing of {}", "{}, line art", "{}, outline", "sketch of {}"),
         "fr": ("dessin au trait de {}", "{}, au trait", "croquis de {}", "coloriage de {}"),
@@ -201,7 +245,7 @@ _STYLES: Final[dict[str, dict[str, tuple[str, ...]]]] = {
         "es": ("acuarela de {}", "{}, acuarela", "{} en acuarela"),
     },
 }
-STYLES: Final = tuple(_STYLES)
+STYLES: Final = tuple(_STYLED)
 _ASIDES: Final = {
     "en": (
         "please",
@@ -278,7 +322,7 @@ def caption(
     chosen = language or rng.choices(*zip(*_LANGUAGE_WEIGHTS.items(), strict=True))[0]
     words = _together(scene, concepts, chosen, rng)
     if scene.style:
-        words = rng.choice(_STYLES[scene.style][chosen]).format(words)
+        words = rng.choice(_STYLED[scene.style][chosen]).format(words)
     elif rng.random() < _LEAD_SHARE:
         words = rng.choice(_LEADS[chosen]) + words
     if scene.ground:
@@ -289,6 +333,7 @@ def caption(
     if rng.random() < _ASIDE_SHARE:
         aside = _aside(chosen, rng)
         words = f"{aside} {words}" if rng.random() < 1 / 3 else f"{words} {aside}"
+    words = contracted(words, chosen)
     return without_accents(words) if rng.random() < _UNACCENTED_SHARE else words
 
 
@@ -311,10 +356,21 @@ def _together(scene: Scene, concepts: list[Concept], language: str, rng: random.
     return first + rng.choice(straight[language]) + second
 
 
+def on_ground(words: str, scene: Scene) -> str:
+    """English words for the scene's things, with those for its ground."""
+    return words + _WHERE[scene.ground]["en"][0] if scene.ground else words
+
+
+def styled(words: str, scene: Scene) -> str:
+    """English words for the scene's things, with those for its style."""
+    return _STYLED[scene.style]["en"][0].format(words) if scene.style else words
+
+
 def _thing(thing: Thing, concept: Concept, language: str, rng: random.Random, article: bool) -> str:
     names = concept.names[language]
     name = names[0] if rng.random() < _LABEL_SHARE else rng.choice(names)
-    if rng.random() < _PLURAL_SHARE:
+    many = rng.random() < _PLURAL_SHARE
+    if many:
         name = plural(name, language)
     told = [rng.choice(_COLOUR_WORDS[language][thing.colour])] if thing.colour else []
     if rng.random() < _ADJECTIVE_SHARE:
@@ -322,31 +378,31 @@ def _thing(thing: Thing, concept: Concept, language: str, rng: random.Random, ar
     name = " ".join([*told, name] if language == "en" else [name, *told])
     if thing.size:
         name = rng.choice(_SIZES[thing.size][language]) + name
-    return rng.choice(_ARTICLES[language]) + name if article else name
+    articles = _PLURAL_ARTICLES if many else _ARTICLES
+    return rng.choice(articles[language]) + name if article else name
+
+
+def contracted(text: str, language: str) -> str:
+    """Articles as they are written before vowels and after prepositions."""
+    for pattern, instead in _CONTRACTED[language]:
+        text = pattern.sub(instead, text)
+    return text
 
 
 def plural(name: str, language: str) -> str:
     """The likely plural of a name: "cherry" -> "cherries", "oiseau" -> "oiseaux", "pez" -> "peces".
 
-    Only the noun changes: the last word in English, the first in French and Spanish.
+    Only the noun changes: the last word in English, the first in French and Spanish. One that
+    looks like a plural stays as it is.
     """
     words = name.split()
     place = -1 if language == "en" else 0
     noun = words[place]
-    if language == "en":
-        ending = "es" if noun.endswith(("s", "x", "z", "ch", "sh")) else "s"
-        noun = (
-            noun[:-1] + "ies" if noun[-1:] == "y" and noun[-2:-1] not in "aeiou" else noun + ending
-        )
-    elif language == "fr" and not noun.endswith(("s", "x", "z")):
-        noun += "x" if noun.endswith(("au", "eu")) else "s"
-    elif language == "es" and not noun.endswith(("s", "x")):
-        noun = (
-            noun[:-1] + "ces"
-            if noun[-1:] == "z"
-            else noun + ("s" if noun[-1:] in "aeiou" else "es")
-        )
-    words[place] = noun
+    if not (language == "en" and re.search(r"(?<![su])s$", noun)):
+        for pattern, instead in _PLURALS[language]:
+            if pattern.search(noun):
+                words[place] = pattern.sub(instead, noun)
+                break
     return " ".join(words)
 
 
@@ -366,10 +422,26 @@ def vocabulary(concepts: list[Concept]) -> list[str]:
     """Every text that captions are made of: what the tokenizer is trained on."""
     names = [(name, k) for c in concepts for k, every in c.names.items() for name in every]
     texts = [name for name, _ in names] + [plural(name, language) for name, language in names]
-    plain = (_ARTICLES, _LEADS, _JOINS, _TURNED_JOINS, _BACKGROUNDS, _ASIDES, _ADJECTIVES)
-    nested = (_SIZES, _RELATIONS, _TURNED_RELATIONS, _WHERE, _STYLES)
+    plain: tuple[dict[str, tuple[str, ...]], ...]
+    plain = (_ARTICLES, _PLURAL_ARTICLES, _LEADS, _JOINS, _TURNED_JOINS, _BACKGROUNDS)
+    plain += (_ASIDES, _ADJECTIVES)
+    nested = (_SIZES, _RELATIONS, _TURNED_RELATIONS, _WHERE, _STYLED)
     for table in (*plain, *(inner for outer in nested for inner in outer.values())):
         texts += [text for choices in table.values() for text in choices] * _COMMON
     for colours in _COLOUR_WORDS.values():
         texts += [word for forms in colours.values() for word in forms] * _COMMON
     return texts + [without_accents(text) for text in texts]
+
+
+def known_words(concepts: list[Concept]) -> frozenset[str]:
+    """Every word that captions are made of, without accents."""
+    return frozenset(word for text in vocabulary(concepts) for word in _words(text))
+
+
+def unknown_words(text: str, known: frozenset[str]) -> list[str]:
+    """The words of a prompt that no caption held, in their order, without accents."""
+    return [word for word in _words(text) if word not in known]
+
+
+def _words(text: str) -> list[str]:
+    return [word for word in re.findall(r"\w+", without_accents(text.casefold())) if len(word) > 1]
