@@ -29,6 +29,7 @@ from generation.builtin.words import (
 
 _RELATED: Final = 100
 _STYLED: Final = 30
+_WASHES: Final = 6  # watercolour runs by chance: so many candidates of each style
 _OTHERS: Final = 300  # names from which the judge tells a thing apart
 
 
@@ -132,7 +133,7 @@ def styles(studio: Studio) -> list[Row]:
 
 
 def _style(studio: Studio, picture: Image.Image, scene: Scene, variant: int = 0) -> str | None:
-    every = [*STYLES, None]
+    every = [*STYLES, None] * _WASHES
     candidates = [replace(scene, style=style) for style in every]
     return every[int(studio.gallery.lineup.scores(picture, candidates, variant=variant).argmax())]
 

@@ -183,12 +183,13 @@ _TAGGED: Final = range(
 )  # groups whose keywords are names: nature, food, places, pastimes, objects
 _SIGNS: Final = re.compile(r"[“”«»\":!()]")
 _LIKENESS: Final = {  # endings of words for what things are like, or for what one does with them
-    "en": re.compile(r"(ing|ed|ful|less|ous|ive|able|ible|ly|ic|y)$"),
+    "en": re.compile(r"(ing|ed|ful|less|ous|ive|able|ible|ly|ic)$"),
     "fr": re.compile(r"(er|ir|eux|euse|ifs?|ive|ante?|ée?s?|ique|[ai]ble)$"),
     "es": re.compile(r"([aei]r(se)?|[ai]d[oa]|os[oa]|iv[oa]|ble|nte)$"),
 }
 _PEOPLE: Final = re.compile("gay|lesb|lgbt|glbt|queer|homosex|bisex|transg")
 _LIKE_OR_ABOUT: Final = (  # it, but not its name; a list by hand
+    "spiny|shiny|salty|glittery|artsy|arty|comfy|cloudy|handy|hairy|easy|dairy|mystery|"
     "alpha|order|mane|spots|manchas|taches|under|stripe|rayure|rayures|raya|pirate|pirata|skills|"
     "antarctica|antarctique|flipper|potassium|diet|ripe|wild|crops|carbs|serve|treat|cavities|"
     "extra|bless|nyc|york|nueva|class|gang|resort|launch|trains|hrs|rays|rayons|shine|zap|lit|"
@@ -213,7 +214,7 @@ _LIKE_OR_ABOUT: Final = (  # it, but not its name; a list by hand
 _NOT_NAMES: Final = frozenset(_LIKE_OR_ABOUT.split("|"))
 _INVARIABLE: Final = {  # no plurals, or plurals without a singular
     "en": re.compile(r"^aries$|(ss|us|is|as|os|'s|sses|thes|ceps|sces)$"),
-    "fr": re.compile(r"([uiaosrp]s|[^u]x|[^e]ux|eux)$|^(dans|sans|sens|moins|bloc-|porte-)"),
+    "fr": re.compile(r"([uiaosrp]s|[^u]x|(?<!ea)ux)$|^(dans|sans|sens|moins|bloc-|porte-)"),
     "es": re.compile(r"([uúií]|ep)s$|^(para|porta|pinta|marca|aries|menos|tres)"),
 }
 _ENDINGS: Final = {  # of plurals, and what takes their place

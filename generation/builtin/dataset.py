@@ -120,6 +120,7 @@ class Feed(Generic[Item]):
                 num_workers=self._workers,
                 prefetch_factor=8,
                 pin_memory=torch.cuda.is_available(),
+                generator=torch.Generator(),  # the seed of workers is not to cost a step's chance
             )
             self._ahead = iter(loader)
         self._next = number + 1

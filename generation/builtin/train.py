@@ -172,9 +172,10 @@ def train(
         vae.requires_grad_(True)
         return train_decoder(vae, networks, feed(few), composer, session, budgets.decoder, device)
 
-    complete = all(
-        stage() for stage in ((draw, sharpen) if recipe.start else (see, read, draw, sharpen))
-    )
+    complete = True
+    for stage in (draw, sharpen) if recipe.start else (see, read, draw, sharpen):
+        torch.manual_seed(recipe.seed)  # whatever the stage before has left
+        complete = complete and stage()
     if complete:
         facts = _facts(recipe, exposures)
         write_model(pipe, drawings.concepts, facts, out, recipe.seed, shard_mib)
