@@ -6,6 +6,7 @@ numbers (`Plans`) are all that worker processes make.
 
 import random
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Final, NamedTuple, Self
 
 import numpy as np
@@ -136,10 +137,13 @@ class Composer:
 
     def _atlas(self, drawings: Sequence[Image.Image], side: int) -> torch.Tensor:
         """uint8 [drawings, 4, side, side], the alpha multiplied in."""
-        resized = (
-            d.resize((side, side), Image.Resampling.LANCZOS, reducing_gap=3) for d in drawings
-        )
-        return self._stack([drawing.convert("RGBa") for drawing in resized])
+
+        def resized(drawing: Image.Image) -> Image.Image:
+            size = (side, side)
+            return drawing.resize(size, Image.Resampling.LANCZOS, reducing_gap=3).convert("RGBa")
+
+        with ThreadPoolExecutor() as pool:  # Pillow resizes without the interpreter's lock
+            return self._stack(list(pool.map(resized, drawings)))
 
     def _stack(self, pictures: list[Image.Image]) -> torch.Tensor:
         arrays = np.stack([np.asarray(picture) for picture in pictures])

@@ -157,8 +157,8 @@ def _resized(picture: Image.Image, side: int) -> Image.Image:
 
 def _gradient(pictures: npt.NDArray[np.float64], power: int) -> float:
     """Power mean of the differences to the next row and column; [pictures, height, width, 3]."""
-    changes = (np.abs(np.diff(pictures, axis=axis)) ** power for axis in (1, 2))
-    return float(sum(change.mean() for change in changes)) ** (1 / power)
+    changes = [np.abs(np.diff(pictures, axis=axis)) ** power for axis in (1, 2)]
+    return float(np.mean([change.mean() for change in changes]) ** (1 / power))
 
 
 def seeds(studio: Studio) -> list[Row]:

@@ -69,7 +69,7 @@ def share(hits: Sequence[bool]) -> float:
 
 def turned(items: Sequence[Item]) -> list[Item]:
     """Shuffled labels without luck: everyone gets the label of the next one."""
-    return [*items[1:], items[0]]
+    return [*items[1:], *items[:1]]
 
 
 def retrieval(studio: Studio, unseen: Style) -> list[Row]:

@@ -228,6 +228,15 @@ def test_some_captions_say_more_than_the_picture_shows(concepts: list[Concept]) 
     assert any(text.endswith(" box") for text in more)
 
 
+def test_captions_are_written_with_articles_that_agree() -> None:
+    apple = Concept(code="1", names={"en": ("apple",), "fr": ("arbre",), "es": ("oso",)})
+    rng, scene = random.Random(2), Scene(things=(Thing(concept=0),))
+    for language, wrong in (("en", "a apple"), ("fr", "le arbre"), ("fr", "de arbre")):
+        said = [caption(scene, [apple], rng, language) for _ in range(300)]
+        assert not any(wrong in text for text in said)
+    assert any("an apple" in caption(scene, [apple], rng, "en") for _ in range(50))
+
+
 def test_the_vocabulary_covers_captions_with_and_without_accents(concepts: list[Concept]) -> None:
     texts = set(" ".join(vocabulary(concepts)).split())
     assert {"boîte", "boite", "rouge", "amarilla", "boxes", "watercolour", "crépuscule"} <= texts
