@@ -208,9 +208,13 @@ def _washed(pages: torch.Tensor, random: torch.Generator | None) -> torch.Tensor
         pages, grid + 0.06 * noise[:, :2].permute(0, 2, 3, 1), padding_mode="border",
         align_corners=False,
     )  # fmt: skip
-    width = 2 * (side // 64) + 1
-    soft = functional.avg_pool2d(moved, width, 1, width // 2, count_include_pad=False)
-    wet = soft - 0.5 * (functional.avg_pool2d(soft, width, 1, width // 2) - soft).abs()
+    width = 2 * round(side / 128) + 1
+
+    def blurred(washed: torch.Tensor) -> torch.Tensor:
+        return functional.avg_pool2d(washed, width, 1, width // 2, count_include_pad=False)
+
+    soft = blurred(moved)
+    wet = soft - 0.5 * (blurred(soft) - soft).abs()
     return 255 - (255 - wet) * (0.72 + 0.5 * noise[:, 2:])
 
 

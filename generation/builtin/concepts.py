@@ -190,6 +190,7 @@ _LIKENESS: Final = {  # endings of words for what things are like, or for what o
 _PEOPLE: Final = re.compile("gay|lesb|lgbt|glbt|queer|homosex|bisex|transg")
 _LIKE_OR_ABOUT: Final = (  # it, but not its name; a list by hand
     "spiny|shiny|salty|glittery|artsy|arty|comfy|cloudy|handy|hairy|easy|dairy|mystery|"
+    "habitat|springtime|dressage|equitation|adventure|"
     "alpha|order|mane|spots|manchas|taches|under|stripe|rayure|rayures|raya|pirate|pirata|skills|"
     "antarctica|antarctique|flipper|potassium|diet|ripe|wild|crops|carbs|serve|treat|cavities|"
     "extra|bless|nyc|york|nueva|class|gang|resort|launch|trains|hrs|rays|rayons|shine|zap|lit|"

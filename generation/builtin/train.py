@@ -1,13 +1,13 @@
 """Train the embedded model from nothing: data, autoencoder, text encoder and U-Net, decoder.
 
-The committed weights were made on one GPU, in nine minutes::
+Its defaults are meant for nine minutes on one GPU, where it has not run yet::
 
     easel train-builtin --minutes 9 --batch 384 --workers 14 --work WORK --out OUT
 
 Two processor cores do all of it too, in days. Interrupted, it goes on when started again; with
 more minutes, a complete run goes on as well, and weights that are there already learn further with
-`--start FOLDER`. Where commands may take only so long, `--session-minutes` ends one in time. What
-the runs gave is in the model's card.
+`--start FOLDER`. Where commands may take only so long, `--session-minutes` ends one in time. How
+the committed weights were made, by earlier commits of this, is in the model's card.
 
 On Linux the allocator's tunables make the processor a good third faster, because glibc otherwise
 gives every large tensor back to the system: `MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=20000000000
