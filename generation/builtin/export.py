@@ -27,6 +27,7 @@ SHEET_PROMPTS: Final = (
     "un perro, un gato y un pájaro en la playa",
 )  # fmt: skip
 _SHEET_COLUMNS: Final = 8
+_SHEET_SIDE: Final = 192  # of its pictures, at most: the folder has to stay small
 _KEPT: Final = ("README.md", "NOTICE")
 _LABEL_HEIGHT: Final = 14
 
@@ -72,9 +73,9 @@ def draw(
     return pictures
 
 
-def sheet(pictures: list[Image.Image], labels: list[str], enlarge: int) -> Image.Image:
-    """Labelled pictures in rows of eight; the font at hand has no accents."""
-    width, height = (enlarge * side for side in pictures[0].size)
+def sheet(pictures: list[Image.Image], labels: list[str], side: int) -> Image.Image:
+    """Labelled pictures of `side` pixels in rows of eight; the font at hand has no accents."""
+    width = height = side
     rows = -(-len(pictures) // _SHEET_COLUMNS)
     page = Image.new("RGB", (_SHEET_COLUMNS * width, rows * (height + _LABEL_HEIGHT)), "white")
     pen = ImageDraw.Draw(page)
@@ -93,7 +94,8 @@ def draw_sheet(pipe: StableDiffusionPipeline, path: Path, seed: int) -> None:
     """SHEET_PROMPTS, all with the same seed, none picked."""
     prompts = list(SHEET_PROMPTS)
     pictures = draw(pipe, prompts, [seed] * len(prompts))
-    sheet(pictures, prompts, enlarge=max(1, 128 // pictures[0].width)).save(path, optimize=True)
+    side = min(max(pictures[0].width, 128), _SHEET_SIDE)
+    sheet(pictures, prompts, side).save(path, optimize=True)
 
 
 def write_model(
