@@ -11,18 +11,13 @@ import typer
 def train_builtin(
     work: Annotated[Path, typer.Option(help="Folder for data and checkpoints.")],
     out: Annotated[Path, typer.Option(help="Folder to write the finished model to.")],
-    concepts: Annotated[int, typer.Option(help="How many names to learn.")] = 460,
-    exposures: Annotated[int, typer.Option(help="How often each is to be seen.")] = 1000,
-    minutes: Annotated[float | None, typer.Option(help="Train so long instead.")] = None,
-    size: Annotated[int, typer.Option(help="Side of a picture in pixels.")] = 64,
-    styles: Annotated[str, typer.Option(help="Comma-separated sets of drawings.")] = "noto",
+    minutes: Annotated[float | None, typer.Option(help="Train so long.")] = None,
+    exposures: Annotated[int, typer.Option(help="Else show each name so often.")] = 3000,
+    concepts: Annotated[int, typer.Option(help="How many names to learn, at most.")] = 1644,
     start: Annotated[
         Path | None, typer.Option(help="Train the model in this folder further.")
     ] = None,
-    pairs: Annotated[float, typer.Option(help="Share of pictures that show two things.")] = 0.25,
-    batch: Annotated[int, typer.Option(help="Samples in a step.")] = 32,
-    widths: Annotated[str, typer.Option(help="U-Net channels of each level.")] = "64,128,192",
-    tokens: Annotated[int, typer.Option(help="Window of the text encoder.")] = 40,
+    batch: Annotated[int, typer.Option(help="Samples in a step.")] = 64,
     workers: Annotated[int, typer.Option(help="Processes that prepare samples.")] = 0,
     seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
@@ -32,23 +27,21 @@ def train_builtin(
     shard_mib: Annotated[int | None, typer.Option(help="Largest weight file.")] = None,
 ) -> None:
     """Train the embedded model from nothing. Needs the extra `train`, and npm for the data."""
+    from generation.builtin.train import Recipe
     from generation.builtin.train import train_builtin as train
 
     finished = train(
+        Recipe(
+            concepts=concepts,
+            start=str(start) if start else None,
+            batch=batch,
+            seed=seed,
+            minutes=minutes,
+            exposures=exposures,
+        ),
         out=out,
         work=work,
-        minutes=minutes,
-        exposures=exposures,
-        concepts=concepts,
-        size=size,
-        seed=seed,
         device=device,
-        styles=tuple(styles.split(",")),
-        start=start,
-        pairs=pairs,
-        batch=batch,
-        widths=tuple(int(width) for width in widths.split(",")),
-        tokens=tokens,
         workers=workers,
         session_minutes=session_minutes,
         shard_mib=shard_mib,

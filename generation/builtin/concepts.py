@@ -2,6 +2,8 @@
 
 A name may stand for one thing only. Claims are settled in the order of `_claims`: the label of
 Unicode's CLDR first, then hand-written everyday words, singulars, head nouns, unique keywords.
+Keywords that say what a thing is like and not what it is are left out: whoever asks for a medieval
+library is not to get a crown, but to hear that the word is not known.
 """
 
 import re
@@ -83,9 +85,9 @@ _FACED: Final = (
     "rabbit",
     "dragon",
 )
-_ALIASES: Final[dict[str, tuple[str, str, str]]] = {
+_ALIASES: Final[dict[str, tuple[str, str, str]]] = {  # several words for one thing: "car|auto"
     "red apple": ("apple", "pomme", "manzana"),
-    "automobile": ("car", "auto", "auto"),
+    "automobile": ("car", "auto", "auto|carro"),
     "sport utility vehicle": ("suv", "4x4", "todoterreno"),
     "articulated lorry": ("truck", "camion", "camión"),
     "fire engine": ("fire truck", "camion de pompiers", "camión de bomberos"),
@@ -97,11 +99,11 @@ _ALIASES: Final[dict[str, tuple[str, str, str]]] = {
     "soft ice cream": ("ice cream cone", "cornet de glace", "cono de helado"),
     "hot beverage": ("coffee", "café", "café"),
     "wrapped gift": ("gift", "cadeau", "regalo"),
-    "mobile phone": ("smartphone", "téléphone portable", "móvil"),
+    "mobile phone": ("smartphone|phone", "téléphone portable|portable", "móvil"),
     "red heart": ("heart", "cœur", "corazón"),
     "sailboat": ("boat", "bateau", "barco"),
     "airplane": ("plane", "avion", "avión"),
-    "soccer ball": ("football", "ballon de foot", "balón"),
+    "soccer ball": ("football|ball", "ballon de foot|ballon", "balón"),
     "evergreen tree": ("pine tree", "sapin", "pino"),
     "deciduous tree": ("tree", "arbre", "árbol"),
     "crossed swords": ("sword", "épée", "espada"),
@@ -114,7 +116,7 @@ _ALIASES: Final[dict[str, tuple[str, str, str]]] = {
     "alien": ("extraterrestrial", "extraterrestre", "extraterrestre"),
     "pile of poo": ("poop", "caca", "caca"),
     "jack-o-lantern": ("pumpkin", "citrouille", "calabaza"),
-    "mage": ("wizard", "magicien", "mago"),
+    "mage": ("wizard|sorcerer", "magicien|sorcier", "mago|hechicero"),
     "spouting whale": ("blue whale", "baleine bleue", "ballena azul"),
     "woman’s boot": ("boot", "botte", "bota"),
     "running shoe": ("sneaker", "basket", "zapatilla"),
@@ -122,7 +124,7 @@ _ALIASES: Final[dict[str, tuple[str, str, str]]] = {
     "gem stone": ("diamond", "diamant", "diamante"),
     "t-shirt": ("shirt", "chemise", "camiseta"),
     "top hat": ("hat", "chapeau", "sombrero"),
-    "grinning face": ("smiley", "sourire", "sonrisa"),
+    "grinning face": ("smiley|smile", "sourire", "sonrisa"),
     "smiling face with sunglasses": ("cool face", "visage cool", "cara guay"),
     "globe showing Americas": ("globe", "globe", "globo terráqueo"),
     "ear of corn": ("corn", "maïs", "maíz"),
@@ -136,7 +138,7 @@ _ALIASES: Final[dict[str, tuple[str, str, str]]] = {
     "military helmet": ("helmet", "casque", "casco"),
     "potted plant": ("plant", "plante", "planta"),
     "classical building": ("temple", "temple", "templo"),
-    "laptop": ("computer", "ordinateur", "ordenador"),
+    "laptop": ("computer", "ordinateur", "ordenador|computadora"),
     "hammer and wrench": ("tools", "outils", "herramientas"),
     "high voltage": ("lightning", "éclair", "rayo"),
     "wine glass": ("wine", "vin", "vino"),
@@ -145,6 +147,30 @@ _ALIASES: Final[dict[str, tuple[str, str, str]]] = {
     "mantelpiece clock": ("clock", "horloge", "reloj"),
     "glowing star": ("shining star", "étoile brillante", "estrella brillante"),
     "camping": ("campsite", "campement", "campamento"),
+    "rocket": ("spaceship|spacecraft", "vaisseau spatial", "nave espacial"),
+    "bicycle": ("bike", "bicyclette", "bici"),
+    "blossom": ("flower", "fleur", "flor"),
+    "teacup without handle": ("tea|cup", "thé|tasse", "té|taza"),
+    "handbag": ("bag", "sac", "bolso"),
+    "package": ("box", "boîte|carton", "caja"),
+    "globe showing Europe-Africa": ("earth", "terre", "tierra"),
+    "houses": ("village", "village", "pueblo"),
+    "cityscape": ("city", "ville", "ciudad"),
+    "dog": ("puppy", "chiot", "cachorro"),
+    "cat": ("kitten", "chaton", "gatito"),
+    "rabbit": ("bunny", "petit lapin", "conejito"),
+    "raised hand": ("hand", "main", "mano"),
+    "woman mage": ("witch", "sorcière", "bruja"),
+    "person with crown": ("king", "roi", "rey"),
+    "smiling face with horns": ("devil|demon", "diable|démon", "diablo|demonio"),
+    "health worker": ("doctor", "médecin|docteur", "médico|doctor"),
+    "cook": ("chef", "chef", "cocinero"),
+    "beach with umbrella": ("beach", "plage", "playa"),
+    "cloud with rain": ("rain", "pluie", "lluvia"),
+    "bridge at night": ("bridge", "pont", "puente"),
+    "cocktail glass": ("cocktail", "verre à cocktail", "cóctel"),
+    "cowboy hat face": ("cowboy", "cow-boy", "cowboy"),
+    "castle": ("fort", "fort", "castillo"),
 }
 _DROPPED: Final = {
     "en": re.compile(r" face$"),
@@ -152,6 +178,60 @@ _DROPPED: Final = {
     "es": re.compile(r"^cara (de )?"),
 }
 _UNTAUGHT: Final = (None, 2, 9)  # groups of emojibase: lone letters, components, flags
+_TAGGED: Final = range(
+    3, 8
+)  # groups whose keywords are names: nature, food, places, pastimes, objects
+_SIGNS: Final = re.compile(r"[“”«»\":!()]")
+_LIKENESS: Final = {  # endings of words for what things are like, or for what one does with them
+    "en": re.compile(r"(ing|ed|ful|less|ous|ive|able|ible|ly|ic)$"),
+    "fr": re.compile(r"(er|ir|eux|euse|ifs?|ive|ante?|ée?s?|ique|[ai]ble)$"),
+    "es": re.compile(r"([aei]r(se)?|[ai]d[oa]|os[oa]|iv[oa]|ble|nte)$"),
+}
+_PEOPLE: Final = re.compile("gay|lesb|lgbt|glbt|queer|homosex|bisex|transg")
+_LIKE_OR_ABOUT: Final = (  # it, but not its name; a list by hand
+    "spiny|shiny|salty|glittery|artsy|arty|comfy|cloudy|handy|hairy|easy|dairy|mystery|"
+    "habitat|springtime|dressage|equitation|adventure|"
+    "alpha|order|mane|spots|manchas|taches|under|stripe|rayure|rayures|raya|pirate|pirata|skills|"
+    "antarctica|antarctique|flipper|potassium|diet|ripe|wild|crops|carbs|serve|treat|cavities|"
+    "extra|bless|nyc|york|nueva|class|gang|resort|launch|trains|hrs|rays|rayons|shine|zap|lit|"
+    "litaf|jack|present|presente|champion|champs|super|direct|hit|target|future|avenir|fashion|"
+    "medieval|strat|personal|studio|study|major|password|repairs|split|attraction|shape|drugs|"
+    "front|sit|fall|side|mai|tai|tropics|tropiques|mount|cubical|action|list|national|classical|"
+    "nacional|zoom|field|worker's|birth|born|compress|vice|wrap|bok|test|culture|evolution|punk|"
+    "laundry|farming|auto|slow|lent|lento|iron|moule|herd|flight|maggot|solid|tough|cinco|mayo|"
+    "warrior|army|long|rhythm|metal|trim|hook|step|force|suction|change|climate|beans|purity|"
+    "accident|nothing|turn|wings|ass|claw|caw|natural|band|glory|bare|wealth|night|nuit|noche|"
+    "sky|ciel|cielo|garden|jardin|jardín|park|parc|parque|kitchen|stars|table|mesa|evening|"
+    "landscape|media|links|access|ground|market|edge|rule|set|age|once|single|luck|lucky|ugly|"
+    "jump|neck|curious|lazy|gluant|blanca|roja|hot|haute|haut|alto|grande|jeune|dans|air|une|"
+    "jour|verano|idea|tiempo|vida|vie|colores|couleurs|otoño|dieta|efecto|movimiento|brasil|"
+    "suizo|suisse|luxe|luxury|espagne|grec|grèce|chine|maurice|gros|jolie|classique|flottant|"
+    "noir|couche|vertige|soirée|gloire|premier|primero|invierno|muerto|plaza|libre|guerre|guerra|"
+    "roc|réaction|sort|semi|caída|desierta|cruzadas|croisées|oscuras|escolar|picante|caliente|"
+    "preciosa|antigua|militar|stubborn|shallow|magician|postal|horizontal|triangular|octagonal|"
+    "equestrian|underwater|transparent|recreational|winter|second|third|american|sharp|polar|"
+    "address|fire|têtu|terco|léger|ligero|oscuridad|poco|vertical|sombre"
+)
+_NOT_NAMES: Final = frozenset(_LIKE_OR_ABOUT.split("|"))
+_INVARIABLE: Final = {  # no plurals, or plurals without a singular
+    "en": re.compile(r"^aries$|(ss|us|is|as|os|'s|sses|thes|ceps|sces)$"),
+    "fr": re.compile(r"([uiaosrp]s|[^u]x|(?<!ea)ux)$|^(dans|sans|sens|moins|bloc-|porte-)"),
+    "es": re.compile(r"([uúií]|ep)s$|^(para|porta|pinta|marca|aries|menos|tres)"),
+}
+_ENDINGS: Final = {  # of plurals, and what takes their place
+    "en": (("ies", "y"), ("xes", "x"), ("ches", "ch"), ("shes", "sh"), ("sses", "ss"), ("s", "")),
+    "fr": (("eaux", "eau"), ("s", "")),
+    "es": (
+        ("ces", "z"),
+        ("les", "l"),
+        ("ores", "or"),
+        ("eres", "er"),
+        ("ones", "ón"),
+        ("ines", "ín"),
+        ("enes", "én"),
+        ("s", ""),
+    ),
+}
 _TAGS_KEPT: Final = 4
 _LEVELS: Final = 5
 
@@ -184,20 +264,30 @@ def choose(records: dict[str, list[Record]], style: Style, count: int) -> list[C
 
 
 def clean(name: str) -> str:
-    """Lower case, plain apostrophes, no colons."""
-    return name.lower().replace("’", "'").replace(":", "").strip()
+    """Lower case, plain apostrophes, no quotation marks, brackets or colons."""
+    return " ".join(_SIGNS.sub(" ", name.lower().replace("’", "'")).split())
 
 
 def singulars(name: str, language: str) -> Iterator[str]:
-    """The likely singular of a plural: "books" -> "book", "cherries" -> "cherry"."""
-    if language == "en" and name.endswith("ies"):
-        yield name[:-3] + "y"
-    elif language == "en" and name.endswith("s") and not name.endswith(("ss", "us")):
-        yield name[:-1]
-    elif language != "en" and len(name) > 4:
-        words = name.split()
-        if all(word.endswith(("s", "x")) for word in words):
-            yield " ".join(word[:-1] for word in words)
+    """The likely singular of a plural: "books" -> "book", "luces" -> "luz"."""
+    words = name.split()
+    if language == "en":
+        words, before = words[-1:], words[:-1]
+    else:
+        before = []
+    single = [_singular(word, language) for word in words]
+    if all(single):
+        yield " ".join([*before, *(word for word in single if word)])
+
+
+def _singular(word: str, language: str) -> str | None:
+    """None for a word that is no plural."""
+    if len(word) < 4 or _INVARIABLE[language].search(word):
+        return None
+    for ending, instead in _ENDINGS[language]:
+        if word.endswith(ending):
+            return word[: -len(ending)] + instead
+    return None
 
 
 def _by_use(records: list[Record]) -> list[Record]:
@@ -255,11 +345,24 @@ def _claims(
     if level == 0:
         yield label
     elif level == 1 and alias:
-        yield alias
+        yield from alias.split("|")
     elif level == 2:
         yield from (short, *singulars(short, language))
     elif level == 3:
-        yield from (head, *singulars(head, language))
-    elif level == 4:
-        tags = [tag for tag in record.get("tags", ()) if usage[tag] == 1 and tag.count(" ") < 2]
-        yield from map(clean, tags[:_TAGS_KEPT])
+        yield from (name for name in (head, *singulars(head, language)) if name not in _NOT_NAMES)
+    elif level == 4 and record["group"] in _TAGGED:
+        tags = [clean(tag) for tag in record.get("tags", ()) if usage[tag] == 1]
+        yield from [tag for tag in tags if _names_a_thing(tag, language)][:_TAGS_KEPT]
+
+
+def _names_a_thing(tag: str, language: str) -> bool:
+    """Whether a keyword may be a name: one or two words, no likeness, no deed, no sign."""
+    words = tag.split()
+    return (
+        len(tag) > 2
+        and len(words) in (1, 2)
+        and all(word.replace("-", "").replace("'", "").isalpha() for word in words)
+        and tag not in _NOT_NAMES
+        and not _LIKENESS[language].search(tag)
+        and not _PEOPLE.search(tag)
+    )

@@ -11,9 +11,9 @@ from typing import Any, Final
 import torch
 from diffusers import AutoencoderTiny
 from torch import nn
-from torch.utils.data import DataLoader
 
-from generation.builtin.dataset import Batch, Batches, to_unit
+from generation.builtin.compose import Composer
+from generation.builtin.dataset import Batch, Feed
 from generation.builtin.networks import Networks, new_scheduler
 from generation.builtin.stage import (
     Budget,
@@ -28,7 +28,7 @@ from generation.builtin.stage import (
 _RATE: Final = 1e-3
 _RATE_HELD: Final = 0.4
 _WARM_UP_STEPS: Final = 150
-_EMA: Final = 0.997
+_EMA: Final = 0.999
 _SHEET_SECONDS: Final = 1200.0
 _MISLED_BELOW: Final = 450  # time steps
 _MISLED_SHARE: Final = 0.7
@@ -56,12 +56,12 @@ class Exposures:
 def train_denoiser(
     networks: Networks,
     vae: AutoencoderTiny,
-    batches: Batches,
+    feed: Feed[Batch],
+    composer: Composer,
     exposures: Exposures,
     session: Session,
     budget: Budget,
     device: torch.device,
-    workers: int,
     draw_sheet: Callable[[], None],
 ) -> bool:
     """Train; True when complete. The smooth networks are the result."""
@@ -70,8 +70,7 @@ def train_denoiser(
     optimizer = torch.optim.AdamW(
         trained.parameters(), lr=_RATE, betas=(0.9, 0.99), weight_decay=0.01, fused=True
     )
-    feed = _Feed(batches, workers)
-    objective = _Objective(networks, vae, device)
+    objective = _Objective(networks, vae, composer, device)
 
     def step(number: int, done: float) -> tuple[torch.Tensor, int]:
         warm = min(1.0, (number + 1) / _WARM_UP_STEPS)
@@ -84,7 +83,7 @@ def train_denoiser(
         optimizer.zero_grad(set_to_none=True)
         _average(smooth, trained, min(_EMA, (1 + number) / (10 + number)))
         exposures.add(batch.shown)
-        return loss.detach(), len(batch.captions)
+        return loss.detach(), len(batch.tokens)
 
     parts: dict[str, Stateful] = {
         "trained": trained,
@@ -96,38 +95,15 @@ def train_denoiser(
     return run_stage("denoiser", session, budget, parts, step, beside)
 
 
-class _Feed:
-    """Batches in the order of steps, prepared by worker processes when there are any."""
-
-    def __init__(self, batches: Batches, workers: int) -> None:
-        self._batches = batches
-        self._workers = workers
-        self._ahead: Any = None
-        self._next = -1
-
-    def at(self, number: int) -> Batch:
-        if not self._workers:
-            return self._batches[number]
-        if number != self._next:
-            loader = DataLoader(
-                self._batches,
-                batch_size=None,
-                sampler=range(number, 2**40),
-                num_workers=self._workers,
-                pin_memory=torch.cuda.is_available(),
-            )
-            self._ahead = iter(loader)
-        self._next = number + 1
-        batch: Batch = next(self._ahead)
-        return batch
-
-
 class _Objective:
     """The mean squared error of the predicted velocity for one batch."""
 
-    def __init__(self, networks: Networks, vae: AutoencoderTiny, device: torch.device) -> None:
+    def __init__(
+        self, networks: Networks, vae: AutoencoderTiny, composer: Composer, device: torch.device
+    ) -> None:
         self._networks = networks
         self._vae = vae
+        self._composer = composer
         self._device = device
         kept = new_scheduler().alphas_cumprod.to(device)
         self._signal, self._noise = kept.sqrt(), (1 - kept).sqrt()
@@ -135,14 +111,16 @@ class _Objective:
     def __call__(self, batch: Batch, number: int) -> torch.Tensor:
         random = torch.Generator(self._device).manual_seed(number)
         with autocast(self._device):
-            latents = self._latents(batch)
+            latents = self._latents(batch, random)
             times = self._times(len(latents), random)
             noise = torch.empty_like(latents).normal_(generator=random)
             signal, share = (
                 self._signal[times, None, None, None],
                 self._noise[times, None, None, None],
             )
-            hidden = self._networks.read(_mislead(batch.captions, times, random))
+            tokens = _mislead(batch.tokens.to(self._device, non_blocking=True), times, random)
+            with torch.no_grad():
+                hidden = self._networks.text(tokens).last_hidden_state
             predicted = self._networks.unet(
                 signal * latents + share * noise, times, encoder_hidden_states=hidden
             ).sample
@@ -150,10 +128,10 @@ class _Objective:
         loss: torch.Tensor = (predicted.float() - velocity).square().mean()
         return loss
 
-    def _latents(self, batch: Batch) -> torch.Tensor:
+    @torch.no_grad()
+    def _latents(self, batch: Batch, random: torch.Generator) -> torch.Tensor:
         """float32 [batch, 4, side, side]"""
-        with torch.no_grad():
-            told: torch.Tensor = self._vae.encode(to_unit(batch.pixels, self._device)).latents
+        told: torch.Tensor = self._vae.encode(self._composer.compose(batch.plans, random)).latents
         return told.float()
 
     def _times(self, count: int, random: torch.Generator) -> torch.Tensor:
@@ -168,15 +146,11 @@ class _Objective:
         return (parts.sqrt() * len(self._signal)).long().clamp_(max=len(self._signal) - 1)
 
 
-def _mislead(captions: list[str], times: torch.Tensor, random: torch.Generator) -> list[str]:
+def _mislead(tokens: torch.Tensor, times: torch.Tensor, random: torch.Generator) -> torch.Tensor:
     """The captions, where little noise is left mostly those of the next picture in the batch."""
-    drawn = torch.rand(len(captions), generator=random, device=times.device)
-    misled = ((times < _MISLED_BELOW) & (drawn < _MISLED_SHARE)).tolist()
-    following = [*captions[1:], *captions[:1]]
-    return [
-        next_one if wrong else own
-        for own, next_one, wrong in zip(captions, following, misled, strict=True)
-    ]
+    drawn = torch.rand(len(tokens), generator=random, device=times.device)
+    misled = (times < _MISLED_BELOW) & (drawn < _MISLED_SHARE)
+    return torch.where(misled[:, None], tokens.roll(-1, dims=0), tokens)
 
 
 @torch.no_grad()

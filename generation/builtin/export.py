@@ -12,25 +12,22 @@ from PIL import Image, ImageDraw, ImageFont
 from generation.builtin import DEFAULT_GUIDANCE, DEFAULT_STEPS
 from generation.builtin.concepts import Concept
 from generation.builtin.networks import Networks, new_scheduler
+from generation.builtin.sentences import SENTENCES
 from generation.builtin.sources import LANGUAGES
 from generation.builtin.words import without_accents
 
 SHEET_PROMPTS: Final = (
-    "a red apple", "a green apple", "a cat", "a castle", "a guitar", "a unicorn", "a penguin",
-    "a blue car", "the sun on a blue background", "pomme rouge", "sandía", "un château",
-    "un gato", "a pizza on a green background", "a rocket", "a dragon", "a sailboat", "a crown",
-    "a pineapple", "a mushroom", "a robot", "a ghost on a purple background", "a snowman",
-    "a hamburger", "a cactus on a yellow background", "a violin", "a bicycle", "a whale",
-    "a butterfly", "a tent", "a microscope", "a purple elephant", "a green dog", "a pink house",
-    "a cat and a pizza", "a dog and a balloon", "a small star on a black background", "a book",
-    "a sword", "a tulip", "a helicopter", "a frog", "a lion", "un papillon bleu",
-    "une voiture verte sur fond jaune", "un loup", "une fraise", "un hibou sur fond noir",
-    "una manzana verde", "un pez azul", "una bicicleta roja", "un cohete sobre fondo azul",
-    "a tree and a house", "a key and a clock", "a shark", "an octopus", "a cup of coffee",
-    "a blue dinosaur", "a yellow hat", "a santa claus", "a camera", "a telescope",
-    "a red umbrella on a grey background", "a small bee",
+    "a red apple", "a green apple", "a cat", "a castle", "a guitar", "a unicorn", "sandía",
+    "un château", "un gato", "a rocket", "a crown", "a mushroom", "a hamburger", "a violin",
+    "a bicycle", "a microscope", "a lion", "un hibou", "una fresa", "an octopus", "a camera",
+    "a cup of coffee", "a purple elephant", "a green dog", "a ghost on a purple background",
+    "une voiture verte sur fond jaune", "un pez azul sobre fondo blanco", "a small bee",
+    "a cat and a pizza", "un loup et une pomme", "a key, a clock and a book", "santa claus",
+    *(sentence.text for sentence in SENTENCES), "a sketch of a lighthouse at sea",
+    "un perro, un gato y un pájaro en la playa",
 )  # fmt: skip
 _SHEET_COLUMNS: Final = 8
+_SHEET_SIDE: Final = 192  # of its pictures, at most: the folder has to stay small
 _KEPT: Final = ("README.md", "NOTICE")
 _LABEL_HEIGHT: Final = 14
 
@@ -76,9 +73,9 @@ def draw(
     return pictures
 
 
-def sheet(pictures: list[Image.Image], labels: list[str], enlarge: int) -> Image.Image:
-    """Labelled pictures in rows of eight; the font at hand has no accents."""
-    width, height = (enlarge * side for side in pictures[0].size)
+def sheet(pictures: list[Image.Image], labels: list[str], side: int) -> Image.Image:
+    """Labelled pictures of `side` pixels in rows of eight; the font at hand has no accents."""
+    width = height = side
     rows = -(-len(pictures) // _SHEET_COLUMNS)
     page = Image.new("RGB", (_SHEET_COLUMNS * width, rows * (height + _LABEL_HEIGHT)), "white")
     pen = ImageDraw.Draw(page)
@@ -86,7 +83,7 @@ def sheet(pictures: list[Image.Image], labels: list[str], enlarge: int) -> Image
     for number, (picture, label) in enumerate(zip(pictures, labels, strict=True)):
         row, column = divmod(number, _SHEET_COLUMNS)
         x, y = column * width, row * (height + _LABEL_HEIGHT)
-        pen.text((x + 2, y + 1), without_accents(label)[:22], fill="black", font=font)
+        pen.text((x + 2, y + 1), without_accents(label)[: width // 5], fill="black", font=font)
         page.paste(
             picture.resize((width, height), Image.Resampling.LANCZOS), (x, y + _LABEL_HEIGHT)
         )
@@ -97,7 +94,8 @@ def draw_sheet(pipe: StableDiffusionPipeline, path: Path, seed: int) -> None:
     """SHEET_PROMPTS, all with the same seed, none picked."""
     prompts = list(SHEET_PROMPTS)
     pictures = draw(pipe, prompts, [seed] * len(prompts))
-    sheet(pictures, prompts, enlarge=max(1, 128 // pictures[0].width)).save(path, optimize=True)
+    side = min(max(pictures[0].width, 128), _SHEET_SIDE)
+    sheet(pictures, prompts, side).save(path, optimize=True)
 
 
 def write_model(

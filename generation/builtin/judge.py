@@ -87,12 +87,15 @@ class Bank:
 
 def spread(pictures: Sequence[Image.Image]) -> float:
     """Mean distance (1 - cosine) between the descriptions of uncut pictures, two by two."""
-    described = np.stack(
-        [_describe(picture.convert("RGB").resize((_SIDE,) * 2)) for picture in pictures]
-    )
+    described = np.stack([describe(picture) for picture in pictures])
     similar = described @ described.T
     pairs = np.triu_indices(len(pictures), 1)
     return float(1 - similar[pairs].mean())
+
+
+def describe(picture: Image.Image, box: tuple[float, float, float, float] | None = None) -> Floats:
+    """Unit vector of features of the uncut picture, or of the part `box` of it, in pixels."""
+    return _describe(picture.convert("RGB").resize((_SIDE, _SIDE), box=box))
 
 
 def on_white(drawing: Image.Image) -> Image.Image:

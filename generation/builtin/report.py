@@ -12,7 +12,7 @@ class Row:
     name: str
     value: float
     cases: int
-    unit: Literal["share", "seconds", "of 255", "distance", "count"] = "share"
+    unit: Literal["share", "seconds", "of 255", "distance", "count", "MB"] = "share"
     target: float | None = None  # None: reported only
     at_least: bool = True  # False: the target is an upper bound
     control: float | None = None  # what a model that ignores the thing measured would show
@@ -65,6 +65,8 @@ def _figure(value: float, unit: str) -> str:
             return f"{value:.2f} s"
         case "count":
             return f"{value:.0f}"
+        case "MB":
+            return f"{value:.1f} MB"
         case "of 255":
             return f"{value:.2f} of 255"
         case _:

@@ -16,6 +16,8 @@ from generation.builtin.trials import CASES, Pictures, Studio, share
 _SETTINGS: Final = {"num_inference_steps": DEFAULT_STEPS, "guidance_scale": DEFAULT_GUIDANCE}
 _INPAINTED: Final = 16
 _SEVERAL: Final = 12
+_FULL: Final = 256  # side in pixels at which sharpness is measured
+_SOFT: Final = 64
 
 
 def restyled(studio: Studio) -> list[Row]:
@@ -37,7 +39,7 @@ def restyled(studio: Studio) -> list[Row]:
             name="image to image at 0.4 keeps the layout (SSIM above another picture's)",
             value=_kept(soft, start),
             cases=CASES,
-            target=0.9,
+            target=studio.goals.keeps,
             control=_kept([*hard[1:], hard[0]], start),
             control_is="pictures of other cases",
         ),
@@ -45,7 +47,7 @@ def restyled(studio: Studio) -> list[Row]:
             name="image to image at 0.9 is nearer to the prompt than to its source",
             value=obeyed(hard),
             cases=CASES,
-            target=0.7,
+            target=studio.goals.obeys,
             control=obeyed(soft),
             control_is="at 0.4",
         ),
@@ -98,12 +100,65 @@ def inpainted(studio: Studio) -> list[Row]:
             value=float(changes[:, :, : side // 2].mean()),
             cases=count,
             unit="of 255",
-            target=5,
+            target=studio.goals.outside,
             at_least=False,
             control=float(changes[:, :, side // 2 :].mean()),
             control_is="inside the mask",
         )
     ]
+
+
+def sharp(studio: Studio) -> list[Row]:
+    """Pictures of what the model draws anew from half noise, beside the originals at full size.
+
+    Smaller pictures are enlarged by Lanczos, as whoever shows them would.
+    """
+    rng, side = studio.rng("sharp"), studio.gallery.size
+    concepts = studio.sample("sharp", CASES)
+    originals = [studio.gallery.compose(concept, rng, _FULL) for concept in concepts]
+    start = [_resized(original, side) for original in originals]
+    drawn = _restyle(studio, [studio.name(concept) for concept in concepts], start, 0.5)
+    full, soft = (
+        np.stack([np.asarray(_resized(picture, _FULL), np.float64) for picture in pictures])
+        for pictures in (drawn, [_resized(original, _SOFT) for original in originals])
+    )
+    sharpest = np.stack([np.asarray(original, np.float64) for original in originals])
+    return [
+        *(
+            Row(
+                name=f"sharpness at {_FULL} pixels: the originals' gradient, {name}",
+                value=_gradient(full, power) / _gradient(sharpest, power),
+                cases=CASES,
+                target=target,
+                control=_gradient(soft, power) / _gradient(sharpest, power),
+                control_is=f"originals of {_SOFT} pixels, enlarged",
+            )
+            for power, name, target in (
+                (1, "mean", studio.goals.sharpness),
+                (2, "root mean square, which blur lowers", None),
+            )
+        ),
+        Row(
+            name="mean error of the same pictures",
+            value=float(np.abs(full - sharpest).mean()),
+            cases=CASES,
+            unit="of 255",
+            target=studio.goals.error,
+            at_least=False,
+            control=float(np.abs(np.roll(full, 1, axis=0) - sharpest).mean()),
+            control_is="pictures of other cases",
+        ),
+    ]
+
+
+def _resized(picture: Image.Image, side: int) -> Image.Image:
+    return picture.convert("RGB").resize((side, side), Image.Resampling.LANCZOS)
+
+
+def _gradient(pictures: npt.NDArray[np.float64], power: int) -> float:
+    """Power mean of the differences to the next row and column; [pictures, height, width, 3]."""
+    changes = [np.abs(np.diff(pictures, axis=axis)) ** power for axis in (1, 2)]
+    return float(np.mean([change.mean() for change in changes]) ** (1 / power))
 
 
 def seeds(studio: Studio) -> list[Row]:
@@ -127,9 +182,14 @@ def seeds(studio: Studio) -> list[Row]:
 
 
 def ssim(one: Image.Image, two: Image.Image) -> float:
-    """Structural similarity of grey pictures, 7 x 7 windows (Wang et al. 2004, eq. 13)."""
+    """Structural similarity of grey pictures, 7 x 7 windows (Wang et al. 2004, eq. 13).
+
+    Larger pictures are brought to 64 pixels, so that models of different sizes compare.
+    """
+    side = min(one.width, _SOFT)
     a, b = (
-        np.lib.stride_tricks.sliding_window_view(_grey(picture), (7, 7)) for picture in (one, two)
+        np.lib.stride_tricks.sliding_window_view(_grey(_resized(picture, side)), (7, 7))
+        for picture in (one, two)
     )
     axes = (-1, -2)
     mean_a, mean_b = a.mean(axes), b.mean(axes)

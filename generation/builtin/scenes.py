@@ -1,37 +1,56 @@
-"""Scenes: drawn at random for training, held out for judging, and composed into pixels."""
+"""Scenes: drawn at random for training, held out for judging, and laid out on the picture."""
 
 import hashlib
+import itertools
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
-from typing import Final
+from typing import Final, NamedTuple
 
-import numpy as np
-import numpy.typing as npt
-from PIL import Image
-
-from generation.builtin.words import COLOURS, PAPER, RGB, Scene, Thing
-
-Pixels = npt.NDArray[np.uint8]
+from generation.builtin.words import COLOURS, GROUNDS, RELATIONS, STYLES, Scene, Thing
 
 _HELD_OUT_ONE_IN: Final = 10
-_SINGLE: Final = (0.9, 0.95)  # side of a single thing, as a part of the picture's
-_PAIRED: Final = (0.46, 0.48)
-_SMALL: Final = (0.42, 0.46)
+SINGLE: Final = (0.9, 0.95)
+"""The side of a single thing as a part of the picture's. Sizes and places vary little: a blurred
+average of many is what a short training would learn."""
+_SIZES: Final = {
+    "single": SINGLE,
+    "single small": (0.42, 0.46),
+    "single on a ground": (0.66, 0.7),
+    "paired": (0.46, 0.48),
+    "paired small": (0.3, 0.32),
+    "paired big": (0.6, 0.62),
+    "three": (0.31, 0.32),
+}
 _OFF_CENTRE: Final = 1 / 64  # at most, as a part of the picture's side
-"""Sizes and places vary little: a blurred average of many is what a short training would learn."""
-_BACKGROUND_JITTER: Final = 6
+_ROW: Final = 0.96  # what two things in a row may fill
+_STANDING: Final = 0.93  # where the feet of things are that stand on a ground
+_AIRY: Final = frozenset({"sky", "space"})  # grounds on which nothing stands
+_TINTED_IN_COMPANY: Final = 0.12
+_SIZED_IN_COMPANY: Final = 0.12
+_GROUND_IN_COMPANY: Final = 0.3
 
 
 @dataclass(frozen=True, kw_only=True)
 class Mix:
     """How often each kind of scene is drawn; the rest are plain things on paper."""
 
-    pair: float = 0.25
-    small: float = 0.04
-    tint: float = 0.12
-    background: float = 0.22
+    pair: float = 0.24  # side by side
+    related: float = 0.24
+    three: float = 0.07
+    small: float = 0.03
+    tint: float = 0.1
+    background: float = 0.18  # of scenes on no ground
+    ground: float = 0.14  # of single things
+    style: float = 0.06
+
+
+class Placement(NamedTuple):
+    """Where a thing lies: the centre and the side of its square, as parts of the picture's side."""
+
+    x: float
+    y: float
+    side: float
 
 
 def held_out_colour(code: str, colour: str) -> bool:
@@ -39,114 +58,114 @@ def held_out_colour(code: str, colour: str) -> bool:
     return _tenth(f"{code} {colour}")
 
 
-def held_out_pair(left: str, right: str) -> bool:
-    """True for the tenth of ordered pairs that training never draws."""
-    return _tenth(f"{left} beside {right}")
+def held_out_pair(first: str, second: str, relation: str | None = None) -> bool:
+    """True for the tenth of ordered pairs in a relation (None: side by side) never drawn."""
+    return _tenth(f"{first} {relation or 'beside'} {second}")
 
 
 def _tenth(key: str) -> bool:
     return hashlib.sha256(key.encode()).digest()[0] % _HELD_OUT_ONE_IN == 0
 
 
-def draw_scene(
-    concept: int, codes: Sequence[str], rng: random.Random, mix: Mix, style: str | None = None
-) -> Scene:
-    """A scene of the given concept (and perhaps a second one) that is not held out."""
-    background = rng.choice(list(COLOURS)) if rng.random() < mix.background else None
-    scene = Scene(things=(Thing(concept=concept),), background=background, style=style)
+def draw_scene(concept: int, codes: Sequence[str], rng: random.Random, mix: Mix) -> Scene:
+    """A scene of the given concept (and perhaps others) that is not held out."""
+    scene = Scene(things=(Thing(concept=concept),))
     kind = rng.random()
-    if kind < mix.pair:
-        other = rng.randrange(len(codes))
-        if other == concept or held_out_pair(codes[concept], codes[other]):
-            return scene
-        return replace(scene, things=(*scene.things, Thing(concept=other)))
-    if kind < mix.pair + mix.small:
-        return replace(scene, small=True)
-    if kind < mix.pair + mix.small + mix.tint:
-        colour = rng.choice([name for name in COLOURS if name != background])
-        if not held_out_colour(codes[concept], colour):
-            return replace(scene, things=(Thing(concept=concept, colour=colour),))
+    if kind < mix.pair + mix.related + mix.three:
+        relation = rng.choice(RELATIONS) if mix.pair <= kind < mix.pair + mix.related else None
+        count = 3 if kind >= mix.pair + mix.related else 2
+        scene = _company(concept, count, relation, codes, rng) or scene
+    elif kind < mix.pair + mix.related + mix.three + mix.small:
+        scene = Scene(things=(Thing(concept=concept, size="small"),))
+    elif kind < mix.pair + mix.related + mix.three + mix.small + mix.tint:
+        scene = Scene(things=(_tinted(scene.things[0], codes, rng),))
+    ground = mix.ground if len(scene.things) == 1 else _GROUND_IN_COMPANY
+    if rng.random() < ground:
+        scene = replace(scene, ground=rng.choice(GROUNDS))
+    elif rng.random() < mix.background:
+        taken = {thing.colour for thing in scene.things}
+        free = [name for name in COLOURS if name not in taken]
+        scene = replace(scene, background=rng.choice(free))
+    if rng.random() < mix.style:
+        scene = replace(scene, style=rng.choice(STYLES))
     return scene
 
 
-class Composer:
-    """Turns scenes into pictures of `size` x `size` pixels.
-
-    `drawings` are RGBA pictures by style and concept index, at least `size` pixels wide; a style
-    may lack a concept.
-    """
-
-    def __init__(self, drawings: dict[str, list[Image.Image | None]], size: int) -> None:
-        self._drawings = drawings
-        self._size = size
-        self._default = next(iter(drawings))
-        self._resized = lru_cache(maxsize=40_000)(self._resize)
-
-    def compose(self, scene: Scene, rng: random.Random) -> Pixels:
-        """The picture as uint8 [height, width, 3]."""
-        canvas = np.empty((self._size, self._size, 3), np.float32)
-        canvas[:] = _background(scene.background, rng)
-        if len(scene.things) == 2:
-            half = self._size // 2
-            for thing, left in zip(scene.things, (0, self._size - half), strict=True):
-                self._paste(canvas, thing, scene.style, rng.uniform(*_PAIRED), left, half, rng)
-        else:
-            scale = rng.uniform(*(_SMALL if scene.small else _SINGLE))
-            self._paste(canvas, scene.things[0], scene.style, scale, 0, self._size, rng)
-        return canvas.round().astype(np.uint8)
-
-    def _paste(
-        self,
-        canvas: npt.NDArray[np.float32],
-        thing: Thing,
-        style: str | None,
-        scale: float,
-        left: int,
-        width: int,
-        rng: random.Random,
-    ) -> None:
-        side = min(round(scale * self._size), width)
-        rgb, alpha = self._resized(style or self._default, thing.concept, side)
-        if thing.colour:
-            rgb = tint(rgb, alpha, COLOURS[thing.colour])
-        across, down = (width - side) // 2, (self._size - side) // 2
-        reach = max(round(_OFF_CENTRE * self._size), 1)
-        x = left + across + rng.randint(-min(reach, across), min(reach, across))
-        y = down + rng.randint(-min(reach, down), min(reach, down))
-        under = canvas[y : y + side, x : x + side]
-        under += alpha * (rgb - under)
-
-    def _resize(
-        self, style: str, concept: int, side: int
-    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-        drawing = self._drawings[style][concept]
-        if drawing is None:
-            raise LookupError(f"style {style} has no drawing of concept {concept}")
-        rgba = np.asarray(drawing.resize((side, side), Image.Resampling.LANCZOS), np.float32)
-        return rgba[..., :3], rgba[..., 3:] / np.float32(255)
+def _company(
+    concept: int, count: int, relation: str | None, codes: Sequence[str], rng: random.Random
+) -> Scene | None:
+    """The concept and others, anywhere in the order; None where two of them are held out."""
+    concepts = [concept, *(rng.randrange(len(codes)) for _ in range(count - 1))]
+    rng.shuffle(concepts)
+    if len(set(concepts)) < count or any(
+        held_out_pair(codes[one], codes[other], relation)
+        for one, other in itertools.pairwise(concepts)
+    ):
+        return None
+    things = [Thing(concept=one) for one in concepts]
+    for place, thing in enumerate(things):
+        if rng.random() < _TINTED_IN_COMPANY:
+            things[place] = _tinted(thing, codes, rng)
+    if count == 2 and not relation and rng.random() < _SIZED_IN_COMPANY:
+        place = rng.randrange(2)
+        things[place] = replace(things[place], size=rng.choice(("small", "big")))
+    return Scene(things=tuple(things), relation=relation)
 
 
-def _background(colour: str | None, rng: random.Random) -> RGB:
-    if colour is None:
-        return PAPER
-    red, green, blue = (
-        min(max(channel + rng.randint(-_BACKGROUND_JITTER, _BACKGROUND_JITTER), 0), 255)
-        for channel in COLOURS[colour]
-    )
-    return red, green, blue
+def _tinted(thing: Thing, codes: Sequence[str], rng: random.Random) -> Thing:
+    colour = rng.choice(list(COLOURS))
+    return thing if held_out_colour(codes[thing.concept], colour) else replace(thing, colour=colour)
 
 
-def tint(
-    rgb: npt.NDArray[np.float32], alpha: npt.NDArray[np.float32], colour: RGB
-) -> npt.NDArray[np.float32]:
-    """Repaint in shades of `colour`: its mean brightness becomes the colour itself.
+def layout(scene: Scene, rng: random.Random) -> list[Placement]:
+    """Where each thing of the scene lies, in the scene's order."""
+    placed = [_shifted(place, rng) for place in _planned(scene, rng)]
+    if scene.relation or scene.ground is None or scene.ground in _AIRY:
+        return placed
+    return [place._replace(y=_STANDING - place.side / 2) for place in placed]
 
-    Darker parts go towards black, lighter ones towards white. Shapes: [h, w, 3], [h, w, 1].
-    """
-    light = rgb @ np.array([0.299, 0.587, 0.114], np.float32) / 255
-    weight = alpha[..., 0]
-    mean = float((light * weight).sum() / max(float(weight.sum()), 1.0))
-    shade = np.clip(0.5 + 0.9 * (light - mean), 0, 1)[..., None]
-    flat = np.array(colour, np.float32)
-    dark = flat * np.minimum(2 * shade, 1)
-    return dark + (255 - flat) * np.maximum(2 * shade - 1, 0)
+
+def _planned(scene: Scene, rng: random.Random) -> list[Placement]:
+    def side(kind: str) -> float:
+        return rng.uniform(*_SIZES[kind])
+
+    match scene.relation, len(scene.things):
+        case "on", _:
+            return [Placement(0.5, 0.27, 0.42), Placement(0.5, 0.71, 0.5)]
+        case "under", _:
+            return [Placement(0.5, 0.75, 0.42), Placement(0.5, 0.28, 0.5)]
+        case "in front of", _:
+            return [Placement(0.7, 0.71, 0.45), Placement(0.38, 0.36, 0.62)]
+        case _, 1:
+            small = " small" if scene.things[0].size == "small" else ""
+            ground = " on a ground" if scene.ground and not small else ""
+            return [Placement(0.5, 0.5, side(f"single{small}{ground}"))]
+        case _, 2:
+            sides = [
+                side(f"paired {thing.size}" if thing.size else "paired") for thing in scene.things
+            ]
+            return _in_a_row(_fitting(sides))
+        case _:
+            return _in_a_row([side("three") for _ in scene.things])
+
+
+def _fitting(sides: list[float]) -> list[float]:
+    """A big thing leaves less to its neighbour."""
+    big = max(sides)
+    return [side if side == big else min(side, _ROW - big) for side in sides]
+
+
+def _in_a_row(sides: list[float]) -> list[Placement]:
+    gap = (1 - sum(sides)) / (len(sides) + 1)
+    left, placed = gap, []
+    for side in sides:
+        placed.append(Placement(left + side / 2, 0.5, side))
+        left += side + gap
+    return placed
+
+
+def _shifted(place: Placement, rng: random.Random) -> Placement:
+    """A little aside, but never out of the picture."""
+    room = min(_OFF_CENTRE, *(max(0.0, min(c, 1 - c) - place.side / 2) for c in place[:2]))
+    x, y = (centre + rng.uniform(-room, room) for centre in place[:2])
+    return Placement(x, y, place.side)

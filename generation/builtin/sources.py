@@ -2,9 +2,8 @@
 
 | package | licence | what is taken |
 |---|---|---|
-| @iconify-json/noto | Apache-2.0 | drawings, the style that is always trained |
-| @iconify-json/twemoji | CC-BY-4.0 | drawings, a second style (or the one held out) |
-| @iconify-json/fluent-emoji-flat | MIT | drawings, a third style |
+| @iconify-json/noto | Apache-2.0 | the drawings that are taught |
+| @iconify-json/twemoji | CC-BY-4.0 | drawings in another style, for the evaluation alone |
 | emojibase-data | MIT, on Unicode CLDR (Unicode-3.0) | names, keywords, groups |
 """
 
@@ -18,10 +17,11 @@ from typing import Any, Final
 
 from PIL import Image
 
-STYLES: Final = {
-    "noto": "@iconify-json/noto@1.2.9",
-    "twemoji": "@iconify-json/twemoji@1.2.5",
-    "fluent": "@iconify-json/fluent-emoji-flat@1.2.6",
+TRAINED_STYLE: Final = "noto"
+UNSEEN_STYLE: Final = "twemoji"
+_STYLES: Final = {
+    TRAINED_STYLE: "@iconify-json/noto@1.2.9",
+    UNSEEN_STYLE: "@iconify-json/twemoji@1.2.5",
 }
 NAMES_PACKAGE: Final = "emojibase-data@17.0.0"
 LANGUAGES: Final = ("en", "fr", "es")
@@ -33,7 +33,7 @@ Record = dict[str, Any]
 class Style:
     """One set of drawings."""
 
-    name: str  # a key of STYLES
+    name: str  # a key of _STYLES
     size: float  # side of the drawings' view box in their own units
     bodies: dict[str, str]  # icon name -> inside of its <svg> element
     by_code: dict[str, str]  # code points as lower-case hex joined by "-" -> icon name
@@ -81,7 +81,7 @@ def fetch(package: str, folder: Path) -> Path:
 
 def load_style(name: str, folder: Path) -> Style:
     """Fetch and read one set of drawings."""
-    package = fetch(STYLES[name], folder)
+    package = fetch(_STYLES[name], folder)
     icons = json.loads((package / "icons.json").read_text(encoding="utf-8"))
     codes = json.loads((package / "chars.json").read_text(encoding="utf-8"))
     return Style(

@@ -15,7 +15,9 @@ from typing import Any, Final, Protocol
 import torch
 
 _REPORT_SECONDS: Final = 30.0
-_SMOOTHING: Final = 0.98
+_SMOOTHING: Final = 0.9
+_LOOK_STEPS: Final = 10
+"""How often the loss is read: each reading waits for a GPU to finish what it was given."""
 
 
 class Stateful(Protocol):
@@ -133,11 +135,12 @@ def _advance(
     before = tally.seconds
     torch.manual_seed(tally.step)
     loss, samples = step(tally.step, budget.done(tally.seconds, tally.samples))
-    value = loss.item()
-    if not math.isfinite(value):
-        raise FloatingPointError(f"the loss is {value} at step {tally.step}")
-    first = math.isnan(tally.loss)
-    tally.loss = value if first else _SMOOTHING * tally.loss + (1 - _SMOOTHING) * value
+    if tally.step % _LOOK_STEPS == 0:
+        value = loss.item()
+        if not math.isfinite(value):
+            raise FloatingPointError(f"the loss is {value} at step {tally.step}")
+        first = math.isnan(tally.loss)
+        tally.loss = value if first else _SMOOTHING * tally.loss + (1 - _SMOOTHING) * value
     tally.step += 1
     tally.samples += samples
     tally.seconds += time.monotonic() - begun

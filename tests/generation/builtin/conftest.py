@@ -19,7 +19,7 @@ from generation.builtin.evaluate import load_pipeline
 from generation.builtin.networks import Shape
 from generation.builtin.train import Recipe
 
-SIZE = 16
+SIZE = 32
 LOADING: dict[str, Any] = {
     "dtype": torch.float32,
     "use_safetensors": True,
@@ -62,10 +62,10 @@ def concepts() -> list[Concept]:
 @pytest.fixture
 def drawings(concepts: list[Concept]) -> Drawings:
     ball, box, bar = (Image.new("RGBA", (SIZE, SIZE)) for _ in concepts)
-    ImageDraw.Draw(ball).ellipse((1, 1, 14, 14), fill="red")
-    ImageDraw.Draw(box).rectangle((1, 1, 14, 14), fill="blue")
-    ImageDraw.Draw(bar).rectangle((1, 6, 14, 9), fill="green")
-    return Drawings(concepts=concepts, by_style={"shapes": [ball, box, bar]}, size=SIZE)
+    ImageDraw.Draw(ball).ellipse((2, 2, 29, 29), fill="red")
+    ImageDraw.Draw(box).rectangle((2, 2, 29, 29), fill="blue")
+    ImageDraw.Draw(bar).rectangle((2, 12, 29, 19), fill="green")
+    return Drawings(concepts=concepts, pictures=[ball, box, bar], size=SIZE)
 
 
 @pytest.fixture
@@ -74,12 +74,12 @@ def recipe() -> Recipe:
     return Recipe(
         concepts=3,
         size=SIZE,
-        styles=("shapes",),
         batch=3,
         exposures=4,
-        autoencoder_samples=4 * 32,
-        reader_samples=4 * 128,
-        shape=Shape(widths=(16, 16, 32), text_width=16, text_layers=1, tokens=12),
+        autoencoder_samples=4 * 3,
+        reader_samples=4 * 512,
+        decoder_samples=4 * 3,
+        shape=Shape(widths=(16, 16, 32), text_width=16, text_layers=1, tokens=12, vae_width=8),
     )
 
 

@@ -11,12 +11,23 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from generation.builtin import denoiser, known_names
-from generation.builtin.dataset import Drawings
+from generation.builtin import denoiser, known_names, reader
+from generation.builtin.dataset import Drawings, Scenes
 from generation.builtin.evaluate import load_pipeline
 from generation.builtin.export import draw
+from generation.builtin.networks import Shape
+from generation.builtin.scenes import Mix
 from generation.builtin.stage import Budget, Session, Stateful, cosine, run_stage
-from generation.builtin.train import Recipe, train
+from generation.builtin.train import Recipe, tokenizer_for, train
+from generation.builtin.words import (
+    COLOURS,
+    GROUNDS,
+    RELATIONS,
+    STYLES,
+    Scene,
+    Thing,
+    without_accents,
+)
 
 CPU = torch.device("cpu")
 
@@ -37,17 +48,20 @@ def quiet(work: Path, looks: int = 10**6) -> Session:
     return session
 
 
-def run(recipe: Recipe, drawings: Drawings, session: Session, out: Path) -> bool:
-    return train(recipe, drawings, session=session, device=CPU, workers=0, out=out, shard_mib=None)
+def run(recipe: Recipe, drawings: Drawings, session: Session, out: Path, workers: int = 0) -> bool:
+    return train(
+        recipe, drawings, session=session, device=CPU, workers=workers, out=out, shard_mib=None
+    )
 
 
+@pytest.mark.parametrize("workers", [0, 1])
 def test_interrupted_and_resumed_training_is_the_same_as_straight(
-    recipe: Recipe, drawings: Drawings, tmp_path: Path
+    recipe: Recipe, drawings: Drawings, tmp_path: Path, workers: int
 ) -> None:
     assert run(recipe, drawings, quiet(tmp_path / "straight"), tmp_path / "one")
     work, starts = tmp_path / "halting", 1
     shutil.copytree(tmp_path / "straight" / "tokenizer", work / "tokenizer")
-    while not run(recipe, drawings, quiet(work, looks=3), tmp_path / "two"):
+    while not run(recipe, drawings, quiet(work, looks=3), tmp_path / "two", workers):
         starts += 1
     assert starts > 3
     files = (tmp_path / name / "training.json" for name in ("one", "two"))
@@ -111,12 +125,51 @@ def test_weights_that_are_there_learn_further(
 
 
 def test_words_mislead_only_where_much_of_the_picture_is_left() -> None:
-    captions, times = [str(number) for number in range(2000)], torch.arange(2000) % 1000
+    captions, times = torch.arange(2000)[:, None].expand(-1, 5), torch.arange(2000) % 1000
     told = denoiser._mislead(captions, times, torch.Generator().manual_seed(0))
-    wrong = [int(time) for time, own, now in zip(times, captions, told, strict=True) if own != now]
-    assert max(wrong) < 450
-    assert 0.65 < len(wrong) / 900 < 0.75
-    assert set(told) <= set(captions)
+    wrong = (told != captions).any(dim=1)
+    assert int(times[wrong].max()) < 450
+    assert 0.65 < int(wrong.sum()) / 900 < 0.75
+    assert told[wrong].tolist() == captions.roll(-1, dims=0)[wrong].tolist()
+
+
+def test_the_reader_is_asked_for_all_that_a_scene_shows() -> None:
+    scene = Scene(
+        things=(Thing(concept=2, colour="green", size="big"), Thing(concept=0)),
+        relation="under",
+        background="blue",
+        ground="sea",
+        style="pixel art",
+    )
+    none = [3, len(COLOURS), 2]
+    assert reader._answers(scene, 3) == [
+        2, list(COLOURS).index("green"), 1, 0, *none[1:], *none,
+        RELATIONS.index("under"), list(COLOURS).index("blue"), GROUNDS.index("sea"),
+        STYLES.index("pixel art"),
+    ]  # fmt: skip
+    plain = Scene(things=(Thing(concept=1),))
+    nothing = [len(RELATIONS), len(COLOURS), len(GROUNDS), len(STYLES)]
+    assert reader._answers(plain, 3) == [1, *none[1:], *none, *none, *nothing]
+    assert [size - 1 for size in reader._sizes(3)] == [*none * 3, *nothing]
+
+
+def test_what_the_reader_is_asked_is_what_the_caption_says(
+    recipe: Recipe, drawings: Drawings, work: Path
+) -> None:
+    tokenizer = tokenizer_for(drawings, replace(recipe, shape=Shape()), work)
+    scenes = Scenes(drawings.concepts, 60, 5, Mix())
+    tokens, answers = reader.Sayings(scenes, tokenizer)[3]
+    drawn = list(scenes.at(3, scenes.rng(3, "said ")))
+    assert answers.tolist() == [reader._answers(scene, 3) for scene in drawn]
+    for scene, row in zip(drawn, tokens, strict=True):
+        said = tokenizer.decode(row, skip_special_tokens=True)
+        names = [drawings.concepts[thing.concept].names for thing in scene.things]
+        assert any(all(_says(said, name[k]) for name in names) for k in ("en", "fr", "es")), said
+
+
+def _says(text: str, names: tuple[str, ...]) -> bool:
+    bare = without_accents(text).replace(" ", "")
+    return any(without_accents(name).replace(" ", "")[:-1] in bare for name in names)
 
 
 class Counter:
