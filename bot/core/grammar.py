@@ -38,7 +38,7 @@ def parse(
 
     `default_model` is a name of the catalog. Raises nothing, whatever was typed.
     """
-    written = read(raw.text)
+    written = read(raw.text, [*catalog.models, *catalog.styles])
     if isinstance(written, Complaint):
         return written
     try:
@@ -87,7 +87,7 @@ def _request(
     entry = catalog.models[model]
     width, height = values.size(options.get("aspect"), entry)
     source, use, strength = _reference(raw, written, options)
-    seed = values.whole(options, "seed", 0, MAX_SEED)
+    seed = values.seed(options, MAX_SEED)
     return ImageRequest(
         prompt=written.prompt,
         negative_prompt=negative,

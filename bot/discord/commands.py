@@ -63,7 +63,7 @@ async def _imagine(
     mask: discord.Attachment | None = None,
     use: str | None = None,
     strength: app_commands.Range[float, 0, 1] | None = None,
-    seed: app_commands.Range[int, 0, MAX_SEED] | None = None,
+    seed: app_commands.Range[int, -1, MAX_SEED] | None = None,
     steps: app_commands.Range[int, 1, 1000] | None = None,
     guidance: app_commands.Range[float, 0, 100] | None = None,
     aspect: app_commands.Range[str, 1, 20] | None = None,
