@@ -33,6 +33,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field
 
 from storage.domain import ImageRequest
+from storage.emoji import spoken
 from storage.settings import Settings
 
 BUILTIN = "builtin"
@@ -121,11 +122,11 @@ class Catalog(_Entry):
     def styled(self, request: ImageRequest) -> Styled:
         """What the model is asked, with the request's style written out."""
         style = self.styles.get(request.style or "", StyleEntry())
-        negatives = (request.negative_prompt, style.negative)
+        negatives = (spoken(request.negative_prompt, "en"), style.negative)
         lora = self.loras.get(style.lora or "")
         fits = lora is not None and request.model in lora.models
         return Styled(
-            prompt=request.prompt + style.suffix,
+            prompt=spoken(request.prompt, "en") + style.suffix,
             negative_prompt=", ".join(part for part in negatives if part),
             loras=((style.lora, lora.weight),) if lora and style.lora and fits else (),
         )

@@ -20,6 +20,7 @@ from storage.domain import (
     worst,
 )
 from storage.domain.job import FailureReason, Phase
+from storage.emoji import spoken
 from storage.log import LogEntry, LoggedPicture
 
 WORKER_SILENT_AFTER = timedelta(minutes=2)
@@ -177,7 +178,7 @@ def _made(entry: LogEntry, hint: str) -> Card:
         job_id=entry.job_id,
         tone=Tone.DONE if visible else Tone.REFUSED,
         # A prompt whose pictures were all refused is not repeated for everybody to read.
-        title=shorten(entry.request.prompt, 240) if visible else _unseen(entry, held),
+        title=shorten(_words(entry), 240) if visible else _unseen(entry, held),
         text="\n".join([*notes, *([hint] if hint else [])]),
         footer=say(
             locale, "{model} · seed {seed}", model=entry.request.model, seed=entry.request.seed
@@ -185,6 +186,11 @@ def _made(entry: LogEntry, hint: str) -> Card:
         pictures=tuple(_card_picture(entry, p) for p in visible),
         buttons=tuple(buttons),
     )
+
+
+def _words(entry: LogEntry) -> str:
+    """The prompt for readers: an emoji's name, nobody's id."""
+    return spoken(entry.request.prompt, entry.locale)
 
 
 def _unseen(entry: LogEntry, held: bool) -> str:
@@ -265,7 +271,7 @@ def _card_picture(entry: LogEntry, picture: LoggedPicture) -> CardPicture:
 
 
 def alt_text(entry: LogEntry) -> str:
-    prompt = shorten(entry.request.prompt, ALT_TEXT_LIMIT)
+    prompt = shorten(_words(entry), ALT_TEXT_LIMIT)
     return say(entry.locale, "Picture drawn by a machine from the words: {prompt}", prompt=prompt)
 
 

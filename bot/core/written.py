@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from itertools import islice
 
+from bot.core.named import shown
 from bot.i18n import mark
 from storage.domain import Complaint
 
@@ -97,7 +98,8 @@ class Written:
 
 def clean(text: str) -> str:
     """One line with single spaces, without what hides words from readers or shows them in another
-    order. Joiners inside words and emoji stay, and signs that are seen."""
+    order. Joiners inside words and emoji stay, and signs that are seen. Ids become names."""
+    text = shown(text)
     if text.isascii() and text.isprintable():
         return " ".join(text.split())
     kept = (" " if c.isspace() else c if _is_seen(text, at) else "" for at, c in enumerate(text))
@@ -110,7 +112,7 @@ def _is_seen(text: str, at: int) -> bool:
     if category == "Cf":
         before, after = text[max(0, at - 1) : at], text[at + 1 : at + 2]
         if character in "\u200c\u200d":
-            return _joins(before) and _joins(after) and _joins(before) == _joins(after)
+            return bool(_joins(before)) and _joins(before) == _joins(after)
         if "\U000e0020" <= character <= "\U000e007f":  # The flags of England and the like.
             return bool(_SUBDIVISION.search(text, max(0, at - 8), at))
         return _script(character) in _JOINED  # Arabic signs around numbers.

@@ -131,6 +131,18 @@ def complained(text: str, **changes: Any) -> str:
         ("\u200cسیب\u200c \u200d🍎", "سیب 🍎", ""),
         ("hidden\U000e0068\U000e0069", "hidden", ""),
         ("a, --seed 3, b", "a, b", ""),
+        ("a <:apple:123456789012345678> on a table", "a :apple: on a table", ""),
+        ("a <a:party_cat:123456789012345678>!", "a :party_cat:!", ""),
+        ("draw <@42|Bob Smith> in <#C1|general>", "draw @Bob Smith in general", ""),
+        (
+            "draw <@!123456789012345678>, <@&43|the team> <!here>",
+            "draw @someone, @the team here",
+            "",
+        ),
+        ("draw <@42|x --seed 5 {image: y}>", "draw @x seed 5 image y", ""),
+        ("</imagine:123456789012345678> at <t:1618953630:R>", "imagine at", ""),
+        ("a <3 b, x <lora:ink:1>", "a <3 b, x <lora:ink:1>", ""),
+        ("a fox --no <:leaf:123456789012345678>, <@42|bob>", "a fox", ":leaf:, @bob"),
     ],
 )
 def test_prompt_and_negative(text: str, prompt: str, negative: str) -> None:

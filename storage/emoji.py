@@ -1,0 +1,93 @@
+"""Emoji and mentions as words, for models, cards and screen readers.
+
+A request keeps its prompt as it was typed, which is what the text check reads: there a mention is
+`@name`, and an emoji is itself or stands between colons.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from functools import cache
+from importlib.resources import files
+from itertools import groupby
+from typing import Any
+
+_VARIATION = "\ufe0f"
+_SKIN_TONES = dict.fromkeys(range(127995, 128000))
+_CODE = re.compile(r"(?<!\w):([\w+'-]{1,64}):(?::skin-tone-[2-6]:)?(?!\w)", re.ASCII)
+_TOUCHING = re.compile(r"(?<=[^\W_])(?=\uE000)|(?<=\uE001)(?=[^\W_])")
+_BETWEEN = re.compile("\ue001 ?\ue000")
+_MARKS = re.compile("[\ue000\ue001]")
+MENTION = re.compile(r"(?<![\w@<])@(?=\w)")
+"""What stands before the name of somebody who is mentioned."""
+
+
+def spoken(text: str, locale: str) -> str:
+    """`🍎 for @bob` is "red apple for bob" in English. Emoji of a server's own, `:party_cat:`, are
+    called by their name. An emoji that has no name stays."""
+    text = MENTION.sub("", text)
+    if ":" in text:
+        text = _CODE.sub(lambda match: _of_code(match, locale), text)
+    if not text.isascii():
+        runs = groupby(text, _signs().__contains__)
+        text = "".join(
+            _of_run("".join(run), locale) if known else "".join(run) for known, run in runs
+        )
+    if "\ue000" not in text:
+        return text
+    return _MARKS.sub("", _TOUCHING.sub(" ", _BETWEEN.sub("\ue001, \ue000", text)))
+
+
+def _of_code(match: re.Match[str], locale: str) -> str:
+    code = match[1]
+    sign = _data()["short_codes"].get(code.lower())
+    if sign is None and not any(c.isalpha() for c in code):
+        return match[0]
+    return _marked(_names(locale)[sign] if sign else " ".join(re.split(r"[_-]+", code)).strip())
+
+
+def _of_run(run: str, locale: str) -> str:
+    names = _names(locale)
+    bare = run.replace(_VARIATION, "").translate(_SKIN_TONES)
+    found, at = "", 0
+    while at < len(bare):
+        for end in range(min(len(bare), at + _longest()), at, -1):
+            if name := names.get(bare[at:end]):
+                found, at = found + _marked(name), end
+                break
+        else:
+            found, at = found + bare[at], at + 1
+    return found if "\ue000" in found else run
+
+
+def _marked(name: str) -> str:
+    """Begin and end, where words may have to be parted from it."""
+    return f"\ue000{name}\ue001"
+
+
+@cache
+def _data() -> Mapping[str, Any]:
+    """`generation.builtin.emoji` writes it."""
+    data: Mapping[str, Any] = json.loads(files("storage").joinpath("emoji.json").read_text("utf-8"))
+    return data
+
+
+@cache
+def _names(locale: str) -> Mapping[str, str]:
+    languages: list[str] = _data()["languages"]
+    place = languages.index(locale) if locale in languages else 0
+    return {sign: names[place] for sign, names in _data()["names"].items()}
+
+
+@cache
+def _longest() -> int:
+    return max(map(len, _data()["names"]))
+
+
+@cache
+def _signs() -> frozenset[str]:
+    """All characters of which emoji consist."""
+    return frozenset(character for sign in _data()["names"] for character in sign) | {
+        _VARIATION,
+        *map(chr, _SKIN_TONES),
+    }
