@@ -25,7 +25,7 @@ A catalog file is TOML:
 
 import json
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -61,12 +61,23 @@ class ModelEntry(_Entry):
     max_steps: int = Field(100, ge=1)
     guidance_scale: float = Field(7.0, ge=0)
     max_guidance_scale: float = Field(20.0, ge=0)
+    guidance_distilled: bool = False
+    """Guidance is in the weights (LCM and alike), so that there is no negative prompt."""
     scheduler: str | None = None
     """A name of `generation.pipeline.SCHEDULERS`; None is the model's own."""
     display_scale: int = Field(1, ge=1, le=8)
     """Small models' pictures are shown enlarged this many times (Lanczos)."""
     names: tuple[str, ...] = ()
     """If not empty, the only things that the model knows: autocomplete and an honest hint."""
+
+    @property
+    def takes_negative(self) -> bool:
+        """With its usual guidance."""
+        return self.hears_negative(self.guidance_scale)
+
+    def hears_negative(self, guidance_scale: float) -> bool:
+        """Whether a negative prompt changes anything: up to 1 there is no guidance."""
+        return guidance_scale > 1 and not self.guidance_distilled
 
     def size(self, aspect: tuple[int, int]) -> tuple[int, int]:
         """Width and height of `aspect` with the default size's area, in whole multiples."""
@@ -119,6 +130,11 @@ class Catalog(_Entry):
     styles: Mapping[str, StyleEntry] = Field(default_factory=dict)
     checkers: Mapping[str, CheckerEntry] = Field(default_factory=dict)
 
+    def fits(self, style: str, model: str) -> bool:
+        """Whether the style's LoRA, if it has one, is for this model."""
+        lora = self.loras.get(self.styles[style].lora or "")
+        return lora is None or model in lora.models
+
     def styled(self, request: ImageRequest) -> Styled:
         """What the model is asked, with the request's style written out."""
         style = self.styles.get(request.style or "", StyleEntry())
@@ -143,18 +159,21 @@ def builtin_names() -> Mapping[str, tuple[str, ...]]:
     return {language: tuple(names) for language, names in json.loads(text).items()}
 
 
-def _synonyms() -> Iterator[str]:
-    """Other words for the same things, in all languages: known, but not suggested."""
+@cache
+def builtin_synonyms() -> Mapping[str, tuple[tuple[str, ...], ...]]:
+    """Other words for the same things: known, but not suggested."""
     text = (_builtin_folder() / "synonyms.json").read_text(encoding="utf-8")
-    for things in json.loads(text).values():
-        for words in things:
-            yield from words
+    return {
+        language: tuple(tuple(words) for words in things)
+        for language, things in json.loads(text).items()
+    }
 
 
 @cache
 def _builtin() -> ModelEntry:
     suggested = (name for group in builtin_names().values() for name in group)
-    names = tuple(dict.fromkeys([*suggested, *_synonyms()]))
+    others = (word for things in builtin_synonyms().values() for words in things for word in words)
+    names = tuple(dict.fromkeys([*suggested, *others]))
     return ModelEntry(
         source=str(_builtin_folder()),
         licence="Apache-2.0 (data: see the model card)",

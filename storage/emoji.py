@@ -29,13 +29,20 @@ def spoken(text: str, locale: str) -> str:
     if ":" in text:
         text = _CODE.sub(lambda match: _of_code(match, locale), text)
     if not text.isascii():
-        runs = groupby(text, _signs().__contains__)
-        text = "".join(
-            _of_run("".join(run), locale) if known else "".join(run) for known, run in runs
-        )
+        runs = [(known, "".join(run)) for known, run in groupby(text, _signs().__contains__)]
+        named = {run: _of_run(run, locale) for run in {run for known, run in runs if known}}
+        text = "".join(named.get(run, run) for _, run in runs)
     if "\ue000" not in text:
         return text
     return _MARKS.sub("", _TOUCHING.sub(" ", _BETWEEN.sub("\ue001, \ue000", text)))
+
+
+def called(keyword: str, locale: str) -> list[str]:
+    """Names, in that language, of emoji that have this keyword, without accents, in any language;
+    the most usual first."""
+    names = _names(locale)
+    signs = (tags.get(keyword, "") for tags in _data()["keywords"].values())
+    return [names[sign] for group in signs for sign in group.split() if sign in names]
 
 
 def _of_code(match: re.Match[str], locale: str) -> str:

@@ -6,10 +6,12 @@ One reading for all: the worker takes its pieces, and the card says what they le
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import accumulate
 
 MAX_WEIGHT = 2.0
 _HUGE = 1e6
 
+_ANY = re.compile(r"[(\[{<\\]|::|AND|BREAK")
 _NUMBER = re.compile(r"\d+(?:\.\d*)?|\.\d+", re.ASCII)
 _ODD_NUMBER = re.compile(
     r"[+−-]?(?:\d[\d.,]*(?:e[+-]?\d+)?%?|[.,]\d+|nan|inf(?:inity)?)", re.ASCII | re.IGNORECASE
@@ -48,6 +50,8 @@ def read(text: str) -> Reading:
     Other brackets are text, and so is `(16:9)`; `\(` and `\)` are brackets that mean nothing.
     Takes time in proportion to the text.
     """
+    if not _ANY.search(text):
+        return Reading(pieces=((text, 1.0),))
     loras = tuple(tag.strip() for tag in _LORA.findall(text))
     foreign: list[str] = []
     # A gap stays, over which no word is put together that the text check has not seen.
@@ -126,11 +130,7 @@ class _Groups:
 
     def _counted(self) -> list[int]:
         """Letters and digits before each place."""
-        counts, count = [0], 0
-        for character in self._text:
-            count += character.isalnum()
-            counts.append(count)
-        return counts
+        return list(accumulate(map(str.isalnum, self._text), initial=0))
 
     def _pairs(self) -> Iterator[tuple[int, int, int]]:
         """Opening and closing bracket, and where the last pair inside ends; inner ones first."""

@@ -85,6 +85,15 @@ def _request(
         raise Wrong(too_long())
     model = values.known(options.get("model"), catalog.models, UNKNOWN_MODEL) or default_model
     entry = catalog.models[model]
+    style = values.known(options.get("style"), catalog.styles, UNKNOWN_STYLE)
+    if style is not None and not catalog.fits(style, model):
+        fitting = [name for name in catalog.models if catalog.fits(style, name)]
+        raise Wrong(
+            Complaint(
+                text="The style “{style}” is not for the model “{model}”. It is for: {fitting}.",
+                values={"style": style, "model": model, "fitting": ", ".join(fitting)},
+            )
+        )
     width, height = values.size(options.get("aspect"), entry)
     source, use, strength = _reference(raw, written, options)
     seed = values.seed(options, MAX_SEED)
@@ -92,7 +101,7 @@ def _request(
         prompt=written.prompt,
         negative_prompt=negative,
         model=model,
-        style=values.known(options.get("style"), catalog.styles, UNKNOWN_STYLE),
+        style=style,
         width=width,
         height=height,
         own_size="aspect" in options,

@@ -328,3 +328,12 @@ def unknown(given: str, known: list[str], texts: tuple[str, str]) -> Complaint:
     if near:
         return Complaint(text=texts[0], values={"given": given, "nearest": folded[near[0]]})
     return Complaint(text=texts[1], values={"given": given, "known": ", ".join(known[:20])})
+
+
+def flags_with_gap(prompt: str) -> list[str]:
+    """`-- no` and the like, of what `read` left over: it may have been meant as a flag."""
+    return [
+        match[0]
+        for match in _FLAG.finditer(prompt)
+        if match["gap"] and len(match["dash"]) > 1 and match["name"].lower() in FLAGS
+    ]

@@ -11,6 +11,7 @@ from pathlib import Path
 import storage
 from generation.builtin.concepts import clean
 from generation.builtin.sources import LANGUAGES, NAMES_PACKAGE, Record, fetch, load_records
+from generation.builtin.words import without_accents
 
 TARGET = Path(storage.__file__).with_name("emoji.json")
 NOTICE = (
@@ -20,6 +21,8 @@ NOTICE = (
 )
 _TEXT = frozenset("©®™")
 _COMPONENTS = 2
+_PEOPLE_AND_FLAGS = (1, 2, 9)
+_MOST = 8
 
 
 def names(records: dict[str, list[Record]]) -> dict[str, list[str]]:
@@ -52,6 +55,21 @@ def short_codes(
     }
 
 
+def keywords(records: dict[str, list[Record]]) -> dict[str, dict[str, str]]:
+    """Language → keyword without accents → the emoji that have it, the most usual first."""
+    found: dict[str, dict[str, list[str]]] = {language: {} for language in LANGUAGES}
+    for language in LANGUAGES:
+        for record in records[language]:
+            sign = str(record["emoji"]).replace("\ufe0f", "")
+            for tag in map(without_accents, map(clean, record.get("tags", ()))):
+                if tag.isalpha() and len(tag) > 2 and record.get("group") not in _PEOPLE_AND_FLAGS:
+                    found[language].setdefault(tag, []).append(sign)
+    return {
+        language: {tag: " ".join(signs[:_MOST]) for tag, signs in sorted(tags.items())}
+        for language, tags in found.items()
+    }
+
+
 def main(work: Path) -> None:
     """Raises subprocess.CalledProcessError when npm cannot get the package."""
     records = load_records(work)
@@ -59,7 +77,13 @@ def main(work: Path) -> None:
     codes = json.loads((package / "en/shortcodes/iamcal.json").read_text(encoding="utf-8"))
     known = names(records)
     short = {name: sign for name, sign in short_codes(records, codes).items() if sign in known}
-    content = {"notice": NOTICE, "languages": LANGUAGES, "names": known, "short_codes": short}
+    content: dict[str, object] = {
+        "notice": NOTICE,
+        "languages": LANGUAGES,
+        "names": known,
+        "short_codes": short,
+    }
+    content["keywords"] = keywords(records)
     TARGET.write_text(json.dumps(content, ensure_ascii=False, indent=0) + "\n", encoding="utf-8")
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from bot.core.grammar import MAX_SEED, echo, parse
 from bot.core.names import hint, suggest_names
 from bot.i18n import LOCALES, say
-from storage.catalog import Catalog, ModelEntry, StyleEntry
+from storage.catalog import Catalog, LoraEntry, ModelEntry, StyleEntry
 from storage.domain import (
     Attached,
     Complaint,
@@ -289,6 +289,18 @@ def test_references() -> None:
     assert "leave the mask out" in complained("x --use restyle", reference=file, mask=PICTURE)
     assert "there is none" in complained("x", mask=PICTURE)
     assert "One reference" in complained(f"x {{image: {LINK}}}", reference=file)
+
+
+def test_a_style_whose_lora_is_for_another_model() -> None:
+    inked = {"inked": StyleEntry(suffix=", ink", lora="ink")}
+    loras = {"ink": LoraEntry(source="ink", models=("Dream XL",))}
+    catalog = CATALOG.model_copy(update={"styles": inked, "loras": loras})
+    refused = parse(raw("x --style inked"), catalog, default_model="tiny", random_seed=int)
+    assert isinstance(refused, Complaint)
+    words = say("en", refused.text, **refused.values)
+    assert words == "The style “inked” is not for the model “tiny”. It is for: Dream XL."
+    fits = parse(raw("x --style inked"), catalog, default_model="Dream XL", random_seed=int)
+    assert isinstance(fits, ImageRequest)
 
 
 def test_a_random_seed_as_an_option() -> None:
