@@ -112,10 +112,10 @@ def _request(
         count=values.whole(options, "count", 1, MAX_COUNT) or 1,
         private=values.yes(options.get("private", "no")),
         source=source,
-        mask_source=raw.mask,
+        mask_source=raw.mask if source else None,
         use=use,
         strength=strength,
-        parent_sha256=raw.parent_sha256,
+        parent_sha256=None if _drops_reference(options) else raw.parent_sha256,
     )
 
 
@@ -132,6 +132,8 @@ def _reference(
     raw: RawCommand, written: Written, options: Mapping[str, str]
 ) -> tuple[Source | None, ReferenceUse | None, float]:
     """Where the reference is to be had, what it is for, and how far the picture may leave it."""
+    if _drops_reference(options):
+        return None, None, RESTYLE_STRENGTH
     sources = [Linked(url=url) for url in written.links]
     given: list[Source] = [*([raw.reference] if raw.reference else []), *sources]
     if len(given) > 1:
@@ -152,6 +154,10 @@ def _reference(
     use = values.use(options.get("use"), masked=raw.mask is not None)
     default = EDIT_STRENGTH if use is ReferenceUse.EDIT else RESTYLE_STRENGTH
     return given[0], use, values.strength(options.get("strength"), default)
+
+
+def _drops_reference(options: Mapping[str, str]) -> bool:
+    return options.get("use", "").lower() in values.NO_USE
 
 
 def _quoted(name: str) -> str:

@@ -16,6 +16,10 @@ _YES = frozenset({"true", "yes", "1", "on", "oui", "sí", "si"})
 _NO = frozenset({"false", "no", "0", "off", "non"})
 
 
+NO_USE = frozenset({"none", "aucun", "ninguno"})
+"""`--use none` draws from the words alone, whatever picture the request comes with."""
+
+
 class Wrong(Exception):
     """Carries a complaint out of the reading of one value; `parse` catches it."""
 
@@ -29,7 +33,8 @@ def use(typed: str | None, *, masked: bool) -> ReferenceUse:
     if typed.lower() not in tuple(ReferenceUse):
         raise Wrong(
             Complaint(
-                text="A reference is there to restyle or to edit: --use restyle or --use edit."
+                text="A reference is there to restyle or to edit: --use restyle or --use edit. To "
+                "draw without it: --use none."
             )
         )
     use = ReferenceUse(typed.lower())

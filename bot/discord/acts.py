@@ -181,6 +181,7 @@ async def _report(client: Easel, raw: RawCommand) -> bool:
 ACTS: Mapping[str, Act] = {
     "draw": _draw,
     "edit": _edit,
+    "reword": _edit,
     "again": _remake,
     "vary": _remake,
     "enlarge": _remake,

@@ -16,7 +16,7 @@ import discord
 from discord import ui
 
 from bot.core import steer
-from bot.core.grammar import MAX_PROMPT_CHARACTERS, echo
+from bot.core.grammar import MAX_PROMPT_CHARACTERS
 from bot.discord.buttons import JOB, Press, on
 from bot.discord.intake import (
     Interaction,
@@ -34,7 +34,7 @@ from bot.i18n import say
 from storage import deliveries
 from storage.domain import Complaint, Kept, Platform, Source
 
-EDIT = re.compile(rf"easel:edit:{JOB}")
+EDIT = re.compile(rf"easel:(?P<act>edit|reword):{JOB}")
 REFERENCE = re.compile(r"easel:reference:(?P<source>(?:kept|brought):[0-9a-f]+)")
 REMEMBERED = 200
 
@@ -63,7 +63,7 @@ def _label(text: str, item: ui.Item[Any], description: str | None = None) -> ui.
     return ui.Label(text=text[:45], description=description and description[:100], component=item)
 
 
-def _prompt_input(locale: str, default: str | None = None) -> ui.Label[Any]:
+def _prompt_input(locale: str, default: str | None = None, remark: str = "") -> ui.Label[Any]:
     box: ui.TextInput[Any] = ui.TextInput(
         custom_id="prompt",
         style=discord.TextStyle.paragraph,
@@ -71,7 +71,7 @@ def _prompt_input(locale: str, default: str | None = None) -> ui.Label[Any]:
         max_length=2 * MAX_PROMPT_CHARACTERS,
     )
     hint = say(locale, "Flags such as --seed 7 or --ar 3:2 work here too; /help lists them.")
-    return _label(say(locale, "Prompt"), box, hint)
+    return _label(say(locale, "Prompt"), box, remark or hint)
 
 
 async def _open(interaction: Interaction, title: str, custom_id: str, *items: ui.Item[Any]) -> None:
@@ -90,9 +90,12 @@ async def edit(press: Press) -> None:
     if isinstance(entry, Complaint):
         await tell(interaction, words(locale, entry))
         return
-    text = echo(entry.request)[: 2 * MAX_PROMPT_CHARACTERS]
+    draft = steer.draft(entry, 2 * MAX_PROMPT_CHARACTERS)
+    remark, *more = [say(locale, remark) for remark in draft.remarks] or [""]
+    items: list[ui.Item[Any]] = [ui.TextDisplay(words) for words in more]
+    items.append(_prompt_input(locale, draft.text, remark))
     title = say(locale, "Edit prompt")
-    await _open(interaction, title, f"easel:edit:{press.job_id}", _prompt_input(locale, text))
+    await _open(interaction, title, f"easel:{draft.act}:{press.job_id}", *items)
 
 
 async def use_as_reference(interaction: Interaction, message: discord.Message) -> None:
@@ -143,7 +146,8 @@ async def submitted(interaction: Interaction) -> None:
     data: Mapping[str, Any] = interaction.data or {}
     custom_id, values = str(data.get("custom_id", "")), _values(data.get("components", ()))
     if match := EDIT.fullmatch(custom_id):
-        await _edited(interaction, UUID(match["job"]), str(values.get("prompt", "")))
+        text = str(values.get("prompt", ""))
+        await _edited(interaction, match["act"], UUID(match["job"]), text)
     elif match := REFERENCE.fullmatch(custom_id):
         await _referenced(interaction, values, match["source"])
 
@@ -159,12 +163,12 @@ def _values(components: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return found
 
 
-async def _edited(interaction: Interaction, job_id: UUID, text: str) -> None:
+async def _edited(interaction: Interaction, act: str, job_id: UUID, text: str) -> None:
     message = interaction.message
     private = message is not None and message.flags.ephemeral
     raw = raw_command(
         interaction,
-        "edit",
+        act,
         about=str(job_id),
         text=text,
         private=private or asks_privately(text),

@@ -231,6 +231,7 @@ async def _forget(heard: Heard) -> bool:
 ACTS: Mapping[str, Act] = {
     "draw": _draw,
     "edit": _edit,
+    "reword": _edit,
     "again": _remake,
     "vary": _remake,
     "enlarge": _remake,

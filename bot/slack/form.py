@@ -98,7 +98,7 @@ class Form:
                 return self._command("complain", text=source.text)
         job = self._about.get("job", "")
         return self._command(
-            "edit" if job else "draw",
+            self._about.get("act", "edit") if job else "draw",
             about=job,
             text=self._text,
             options=self._options,

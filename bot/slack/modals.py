@@ -13,12 +13,11 @@ from slack_bolt.context.ack.async_ack import AsyncAck
 from slack_bolt.context.async_context import AsyncBoltContext
 
 from bot.core import steer
-from bot.core.grammar import echo
 from bot.i18n import mark, say
 from bot.slack import files
-from bot.slack.blocks import Block, plain
+from bot.slack.blocks import Block, plain, section
 from bot.slack.form import Form
-from bot.slack.inputs import file_box, input_block, named, option, select, text_box
+from bot.slack.inputs import TYPED_LIMIT, file_box, input_block, named, option, select, text_box
 from bot.slack.intake import Heard, apologise, client_of, hear, in_menu, raw_command, take
 from bot.slack.manifest import DRAW, REFERENCE
 from bot.slack.words import clip
@@ -109,13 +108,15 @@ async def open_draw(heard: Heard) -> None:
 
 async def open_edit(heard: Heard, entry: LogEntry) -> None:
     """The prompt of a request, with all its settings, to change and send again."""
-    about = {"job": str(entry.job_id)}
+    draft, locale = steer.draft(entry, TYPED_LIMIT), heard.locale
+    about = {"job": str(entry.job_id), "act": draft.act}
     if entry.request.reference:
         about["reference"] = "1"
     if entry.request.private:
         about["private"] = "1"
-    title = say(heard.locale, "Edit prompt")
-    await _open(heard, title, [_prompt(heard.locale, echo(entry.request))], about)
+    remarks = [section(say(locale, words)) for words in draft.remarks]
+    title = say(locale, "Edit prompt")
+    await _open(heard, title, [*remarks, _prompt(locale, draft.text)], about)
 
 
 async def open_reference(heard: Heard) -> None:
