@@ -6,10 +6,12 @@ is not used: `submitted` reads the event itself.
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import UUID
 
 import discord
@@ -32,31 +34,35 @@ from bot.discord.presses import entry_for
 from bot.discord.words import words
 from bot.i18n import say
 from storage import deliveries
-from storage.domain import Complaint, Kept, Platform, Source
+from storage.domain import Attached, Complaint, Kept, Linked, Platform, Source
 
 EDIT = re.compile(rf"easel:(?P<act>edit|reword):{JOB}")
 REFERENCE = re.compile(r"easel:reference:(?P<source>(?:kept|brought):[0-9a-f]+)")
 REMEMBERED = 200
+DISCORDS = (".discordapp.net", ".discordapp.com")
+MOST_SOURCES = 25
+"""What a select of Discord's shows at most (LIMITS.md)."""
 
 
 class Brought:
-    """Attachments of other people's messages, from "Use as reference" until the modal comes back.
+    """Pictures of other people's messages, from "Use as reference" until the modal comes back.
 
     In memory: without the message content intent Discord shows them to us only this once.
     """
 
     def __init__(self) -> None:
-        self._files: OrderedDict[tuple[int, str], discord.Attachment] = OrderedDict()
+        self._files: OrderedDict[tuple[int, str], Source] = OrderedDict()
 
-    def put(self, person_id: int, file: discord.Attachment) -> str:
+    def put(self, person_id: int, file: Source) -> str:
         """The name by which this person, and no other, gets it back."""
-        self._files[person_id, str(file.id)] = file
+        name = hashlib.sha256(repr(file).encode()).hexdigest()[:32]
+        self._files[person_id, name] = file
         if len(self._files) > REMEMBERED:
             self._files.popitem(last=False)
-        return f"brought:{file.id}"
+        return f"brought:{name}"
 
-    def get(self, person_id: int, file_id: str) -> discord.Attachment | None:
-        return self._files.get((person_id, file_id))
+    def get(self, person_id: int, name: str) -> Source | None:
+        return self._files.get((person_id, name))
 
 
 def _label(text: str, item: ui.Item[Any], description: str | None = None) -> ui.Label[Any]:
@@ -137,8 +143,32 @@ async def _sources(interaction: Interaction, message: discord.Message) -> Sequen
         entry = await entry_for(interaction, job_id, steer.may_read)
         pictures = () if isinstance(entry, Complaint) else steer.shown_pictures(entry)
         return [f"kept:{picture.sha256}" for picture in pictures]
-    files = [f for f in message.attachments if (f.content_type or "").startswith("image/")]
-    return [interaction.client.brought.put(interaction.user.id, file) for file in files]
+    brought, person = interaction.client.brought, interaction.user.id
+    return [brought.put(person, file) for file in pictures_of(message)[:MOST_SOURCES]]
+
+
+def pictures_of(message: discord.Message) -> list[Source]:
+    """Files and what embeds show: those by Discord's own copy, or by a link, which has to be on the
+    list as any."""
+    files = [attached(file) for file in message.attachments if _may_be_picture(file)]
+    shown = [media for e in message.embeds for media in (e.image, e.thumbnail) if media.url]
+    return [file for file in (*files, *map(_of_embed, shown)) if file is not None]
+
+
+def _may_be_picture(file: discord.Attachment) -> bool:
+    """Without a file ending Discord may not say what it is, and who decodes it finds out."""
+    unknown = file.content_type is None or file.content_type == "application/octet-stream"
+    guessed = file.width is not None or "." not in file.filename
+    return (file.content_type or "").startswith("image/") or (unknown and guessed)
+
+
+def _of_embed(media: Any) -> Source | None:
+    copy = urlsplit(media.proxy_url or "")
+    if copy.scheme == "https" and (copy.hostname or "").endswith(
+        (".discordapp.net", ".discord.com")
+    ):
+        return Attached(name=copy.path.rpartition("/")[2], size_bytes=0, address=media.proxy_url)
+    return Linked(url=media.url) if media.url.startswith("https://") else None
 
 
 async def submitted(interaction: Interaction) -> None:
@@ -193,7 +223,7 @@ def _source(interaction: Interaction, name: str) -> Source | Complaint:
     kind, _, value = name.partition(":")
     if kind == "kept":
         return Kept(sha256=value)
-    file = attached(interaction.client.brought.get(interaction.user.id, value))
+    file = interaction.client.brought.get(interaction.user.id, value)
     return file or Complaint(
         text="I have been restarted since, and have lost that picture. Choose “Use as "
         "reference” on its message again."

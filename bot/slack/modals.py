@@ -17,7 +17,16 @@ from bot.i18n import mark, say
 from bot.slack import files
 from bot.slack.blocks import Block, plain, section
 from bot.slack.form import Form
-from bot.slack.inputs import TYPED_LIMIT, file_box, input_block, named, option, select, text_box
+from bot.slack.inputs import (
+    CHOICES_LIMIT,
+    TYPED_LIMIT,
+    file_box,
+    input_block,
+    named,
+    option,
+    select,
+    text_box,
+)
 from bot.slack.intake import Heard, apologise, client_of, hear, in_menu, raw_command, take
 from bot.slack.manifest import DRAW, REFERENCE
 from bot.slack.words import clip
@@ -28,6 +37,7 @@ if TYPE_CHECKING:
     from bot.slack.app import Easel
 
 FORM = "easel:form"
+SOURCE_LIMIT = 150
 ASPECTS = ("1:1", "3:2", "2:3", "4:3", "3:4", "16:9", "9:16")
 LABELS = {
     "prompt": mark("Prompt"),
@@ -146,7 +156,10 @@ async def _sources(heard: Heard) -> Sequence[str]:
         pictures = () if isinstance(entry, Complaint) else steer.shown_pictures(entry)
         return [f"kept:{picture.sha256}" for picture in pictures]
     attached = heard.message.get("files") or ()
-    return [f"file:{file['id']}" for file in attached if files.is_picture(file)]
+    found = [f"file:{file['id']}" for file in attached if files.is_picture(file)]
+    found += files.shown(heard.message)
+    # Slack holds so much with a choice.
+    return [source for source in found if len(source) <= SOURCE_LIMIT][:CHOICES_LIMIT]
 
 
 async def _open(

@@ -1,14 +1,17 @@
 """Modals: edit a prompt, use any picture as a reference; also when a restart came in between."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
+import discord
 import pytest
 from simcord import InteractionResult
 
 from bot.core.steer import FROM_OURS, FROM_REFERENCE, REST_STAYS
+from bot.discord.modals import pictures_of
 from bot.i18n import say
-from storage.domain import Mode, ReferenceUse
+from storage.domain import Attached, Linked, Mode, ReferenceUse
 from storage.settings import Settings
 from tests.fakes.discord_world import World, button, refusal
 from tests.fakes.painter import png
@@ -116,7 +119,8 @@ async def test_a_long_prompt_of_a_picture_from_a_picture(world: World) -> None:
     [old] = world.entries()
     await world.alice.submit_modal(shown, {"prompt": "a fig"})
     assert world.entry.request == replace(old.request, prompt="a fig")
-    await world.alice.submit_modal(shown, {"prompt": "a fig --use none"})
+    again = await open_editor(world, said)
+    await world.alice.submit_modal(again, {"prompt": "a fig --use none"})
     assert world.entry.request.mode is Mode.TEXT_TO_IMAGE
 
 
@@ -172,6 +176,32 @@ async def test_any_picture_in_the_conversation_is_a_reference(world: World) -> N
     assert request.reference is not None
     assert request.reference.use is ReferenceUse.RESTYLE
     assert request.strength == 0.4
+
+
+async def test_a_picture_without_a_file_ending(world: World) -> None:
+    """CASES G9: Discord then does not say what it is."""
+    shown = await use(world, await bring(world, ("cat", png(5))))
+    await world.alice.submit_modal(shown, {"prompt": "a red apple"})
+    assert world.entry.request.mode is Mode.IMAGE_TO_IMAGE
+
+
+def test_pictures_inside_embeds() -> None:
+    """CASES G9: by Discord's own copy, and where there is none by the link, which has to be on the
+    list."""
+    proxied = {
+        "url": "https://a.example/b.png",
+        "proxy_url": "https://images-ext-1.discordapp.net/x",
+    }
+    elsewhere = {"url": "https://i.imgur.com/b.png", "proxy_url": "https://evil.example/x"}
+    embeds = [{"image": proxied}, {"thumbnail": elsewhere}, {"title": "words"}]
+    message = SimpleNamespace(
+        attachments=[],
+        embeds=[discord.Embed.from_dict(e) for e in embeds],  # type: ignore[arg-type]
+    )
+    assert pictures_of(message) == [  # type: ignore[arg-type]
+        Attached(name="x", size_bytes=0, address=proxied["proxy_url"]),
+        Linked(url=elsewhere["url"]),
+    ]
 
 
 async def test_of_several_pictures_one_is_chosen(world: World) -> None:

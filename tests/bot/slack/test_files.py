@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from bot.references import Unavailable
-from bot.slack.files import attached, is_picture, reader
+from bot.slack.files import attached, is_picture, reader, shown
 from bot.slack.workspaces import web_client
 from storage.domain import Attached, Complaint
 from storage.settings import Settings
@@ -104,3 +104,36 @@ def test_what_is_a_picture() -> None:
     assert is_picture({"file_access": "check_file_info"}), "a stub says nothing yet"
     assert not is_picture({"mimetype": "text/plain"})
     assert not is_picture({})
+
+
+def test_pictures_that_are_no_files_of_the_message() -> None:
+    """CASES G9."""
+    message = {
+        "attachments": [
+            {"image_url": "https://i.imgur.com/a.png", "thumb_url": "https://i.imgur.com/s.png"},
+            {"blocks": [{"type": "image", "image_url": "https://i.imgur.com/b.png"}]},
+            {"text": "words"},
+        ],
+        "blocks": [
+            {"type": "image", "slack_file": {"id": "F1"}},
+            {"type": "image", "image_url": "http://plain.example/c.png"},
+        ],
+    }
+    assert shown(message) == [
+        "link:https://i.imgur.com/a.png",
+        "file:F1",
+        "link:https://i.imgur.com/b.png",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("file", "picture"),
+    [
+        ({"name": "cat", "mimetype": ""}, True),
+        ({"name": "cat", "mimetype": "application/octet-stream"}, True),
+        ({"name": "cat.exe", "mimetype": "application/octet-stream"}, False),
+        ({"name": "notes", "mimetype": "text/plain"}, False),
+    ],
+)
+def test_files_without_an_ending(file: dict[str, str], picture: bool) -> None:
+    assert is_picture(file) is picture
