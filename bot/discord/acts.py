@@ -90,7 +90,7 @@ async def _named(client: Easel, raw: RawCommand) -> RawCommand:
     their id."""
     guild = client.get_guild(int(raw.place.workspace_id or 0))
     names = {}
-    for id_ in strangers(raw.text):
+    for id_ in filter(str.isdecimal, strangers(raw.text)):
         known = guild and (guild.get_role(int(id_)) or guild.get_channel_or_thread(int(id_)))
         with suppress(discord.HTTPException):
             names[id_] = known.name if known else await _person(client, guild, int(id_))

@@ -30,6 +30,7 @@ from bot.slack.inputs import (
 from bot.slack.intake import Heard, apologise, client_of, hear, in_menu, raw_command, take
 from bot.slack.manifest import DRAW, REFERENCE
 from bot.slack.words import clip
+from storage.catalog import Catalog
 from storage.domain import Complaint
 from storage.log import LogEntry
 
@@ -98,7 +99,7 @@ async def open_draw(heard: Heard) -> None:
     catalog, locale = heard.line.catalog, heard.locale
     blocks = [
         _prompt(locale),
-        _input(locale, "negative", text_box(), optional=True),
+        *_negative(locale, catalog),
         _input(locale, "reference", file_box(), optional=True),
         _input(
             locale,
@@ -177,6 +178,15 @@ def _input(
 def _prompt(locale: str, text: str = "") -> Block:
     hint = say(locale, "Flags such as --seed 7 or --ar 3:2 work here too; /help lists them.")
     return _input(locale, "prompt", text_box(text), hint=hint.replace("/help", "/imagine help"))
+
+
+def _negative(locale: str, catalog: Catalog) -> list[Block]:
+    """None where no model takes one; the models that take none are named."""
+    without = [name for name, model in catalog.models.items() if not model.takes_negative]
+    if len(without) == len(catalog.models):
+        return []
+    hint = say(locale, "Not with: {models}", models=", ".join(without)) if without else ""
+    return [_input(locale, "negative", text_box(), optional=True, hint=hint)]
 
 
 def _strength(locale: str) -> Block:

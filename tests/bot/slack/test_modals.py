@@ -6,6 +6,8 @@ import pytest
 
 from bot.core.steer import FROM_OURS
 from bot.slack.manifest import DRAW, REFERENCE
+from bot.slack.modals import _negative
+from storage.catalog import Catalog, ModelEntry
 from storage.domain import Mode
 from tests.fakes.painter import png
 from tests.fakes.slack_client import Seen
@@ -201,3 +203,18 @@ async def test_the_form_says_what_the_picture_comes_from(world: World) -> None:
     text = modal["inputs"][0]["value"].replace("--use restyle", "--use none")
     await world.told(world.slack.submit, modal, {"prompt": text})
     assert world.entry.request.mode is Mode.TEXT_TO_IMAGE
+
+
+@pytest.mark.parametrize(
+    ("guidance", "hints"), [((0.0, 1.0), []), ((0.0, 7.0), ["Not with: a"]), ((7.0, 7.0), [None])]
+)
+def test_a_negative_prompt_is_offered_where_a_model_takes_one(
+    guidance: tuple[float, float], hints: list[str | None]
+) -> None:
+    """CASES A3."""
+    models = {
+        name: ModelEntry(source=name, guidance_scale=scale)
+        for name, scale in zip("ab", guidance, strict=True)
+    }
+    fields = _negative("en", Catalog(models=models))
+    assert [field.get("hint", {}).get("text") for field in fields] == hints
