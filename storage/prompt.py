@@ -57,7 +57,7 @@ def read(text: str) -> Reading:
     # A gap stays, over which no word is put together that the text check has not seen.
     plain = _without_foreign(_LORA.sub(" ", text) if loras else text, foreign)
     groups = _Groups(plain)
-    pieces = [(_ESCAPED.sub(r"\1", piece), weight) for piece, weight in groups.pieces() if piece]
+    pieces = [(_plain(piece), weight) for piece, weight in groups.pieces() if piece]
     return Reading(
         pieces=tuple(pieces) or (("", 1.0),),
         capped=tuple(groups.capped),
@@ -65,6 +65,10 @@ def read(text: str) -> Reading:
         loras=loras,
         foreign=(*foreign, *groups.doubled),
     )
+
+
+def _plain(piece: str) -> str:
+    return _ESCAPED.sub(r"\1", piece) if "\\" in piece else piece
 
 
 def _without_foreign(text: str, foreign: list[str]) -> str:
@@ -149,9 +153,9 @@ class _Groups:
         if colon < 0 or self._words[colon] == self._words[start] or end - colon > 60:
             return
         value = self._text[colon + 1 : end].strip()
-        if not _ODD_NUMBER.fullmatch(value):
-            return
         number = min(float(value), _HUGE) if _NUMBER.fullmatch(value) else None
+        if number is None and not _ODD_NUMBER.fullmatch(value):
+            return
         if self._is_ratio(start, colon, value, number):
             return
         self._weights[start] = (colon, 1.0 if number is None else number)
@@ -160,6 +164,8 @@ class _Groups:
 
     def _is_ratio(self, start: int, colon: int, value: str, number: float | None) -> bool:
         """`(16:9)`, `(at 12:30)`."""
+        if not self._text[colon - 1].isdecimal():
+            return False
         before = self._text[max(start + 1, colon - 10) : colon].strip()
         if before.isdecimal() and colon - start <= 10:
             return True

@@ -11,7 +11,7 @@ from itertools import islice
 from storage.catalog import Catalog, ModelEntry, builtin_names, builtin_synonyms
 from storage.domain import Complaint, ImageRequest
 from storage.emoji import called, spoken
-from storage.prompt import read
+from storage.prompt import Reading, read
 
 MAX_CHOICES = 25
 """What Discord shows at most (LIMITS.md)."""
@@ -54,9 +54,12 @@ def hint(request: ImageRequest, catalog: Catalog, locale: str = "en") -> Complai
     return _nothing_known(look) if look and not look.understood else None
 
 
-def unknown_words(request: ImageRequest, catalog: Catalog, locale: str = "en") -> Complaint | None:
-    """The same, and also which words such a model did not understand beside those that it knows."""
-    look = _look(request, catalog, locale)
+def unknown_words(
+    request: ImageRequest, catalog: Catalog, locale: str = "en", reading: Reading | None = None
+) -> Complaint | None:
+    """The same, and also which words such a model did not understand beside those that it knows.
+    `reading` is that of the prompt in words, where somebody has it."""
+    look = _look(request, catalog, locale, reading)
     if look is None or (look.understood and not look.unknown):
         return None
     if not look.understood:
@@ -133,13 +136,16 @@ class _Look:
         return {"n": self.known, "words": words, "near": ", ".join(self.near)}
 
 
-def _look(request: ImageRequest, catalog: Catalog, locale: str) -> _Look | None:
+def _look(
+    request: ImageRequest, catalog: Catalog, locale: str, reading: Reading | None = None
+) -> _Look | None:
     """None for a model that draws whatever it is asked."""
     model = catalog.models.get(request.model)
     if model is None or not model.names:
         return None
     index = _index(model.names)
-    text = "".join(piece for piece, _ in read(spoken(request.prompt, "en")).pieces)
+    reading = reading or read(spoken(request.prompt, "en"))
+    text = "".join(piece for piece, _ in reading.pieces)
     shown = [match[0] for match in islice(_WORD.finditer(text), MOST_WORDS)]
     by_word = {word: _forms(_folded(word)) for word in set(shown)}
     forms = [by_word[word] for word in shown]

@@ -12,6 +12,7 @@ from bot.core.names import unknown_words
 from bot.core.written import flags_with_gap
 from storage.catalog import Catalog
 from storage.domain import Complaint, ImageRequest
+from storage.emoji import spoken
 from storage.prompt import read
 
 NAMED, SHOWN = 6, 40
@@ -23,15 +24,17 @@ def notes(request: ImageRequest, catalog: Catalog, locale: str) -> tuple[Complai
     """Names of things that can be drawn are in the person's language. A defect in here is logged,
     and keeps no picture from anybody."""
     try:
-        return tuple(_notes(request, catalog, locale))
+        return tuple(found(request, catalog, locale))
     except Exception as error:
         logger.error("notes.failed", error=type(error).__name__)
         return ()
 
 
-def _notes(request: ImageRequest, catalog: Catalog, locale: str) -> Iterator[Complaint]:
+def found(request: ImageRequest, catalog: Catalog, locale: str) -> Iterator[Complaint]:
+    """The same, for who wants to hear of a defect."""
     yield from _of_catalog(request, catalog)
-    readings = [read(request.prompt), read(request.negative_prompt)]
+    prompt = read(spoken(request.prompt, "en"))
+    readings = [prompt, read(request.negative_prompt)]
     if loras := _named(tag for reading in readings for tag in reading.loras):
         yield Complaint(
             text="LoRAs cannot be named in a prompt here, so I left this out: {signs}. Styles have "
@@ -61,7 +64,7 @@ def _notes(request: ImageRequest, catalog: Catalog, locale: str) -> Iterator[Com
             "--no text.",
             values={"signs": gapped},
         )
-    unknown = unknown_words(request, catalog, locale)
+    unknown = unknown_words(request, catalog, locale, prompt)
     if unknown is not None:
         yield unknown
 

@@ -11,7 +11,7 @@ _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 _SYNTAX = frozenset("*_~`@:")
 _MENTION = re.compile(r"<@[A-Z0-9]{1,30}(?:\|[^<>]{0,100})?>")
 _COMMAND = re.compile(r"(?<![\w/])/(?=(?:queue|usage|privacy|help)\b)")
-_LINK = re.compile(r"<(?:mailto:)?([^<>|!@#][^<>|]*)(?:\|[^<>]*)?>")
+_LINK = re.compile(r"<(?!(?:lora|lyco|hypernet):)(?:mailto:)?([^<>|!@#][^<>|]*)(?:\|[^<>]*)?>")
 
 
 def escape(text: str, limit: int = 3000) -> str:
