@@ -78,6 +78,7 @@ _GAPPED_VALUES = {
     "use": r"\w+",
 }
 _QUOTED = re.compile(r"'(.*)'|\"(.*)\"|‘(.*)’|“(.*)”|«\s?(.*?)\s?»|`(.*)`", re.DOTALL)
+_QUOTES = re.compile("['‘’`«»]")
 _GROUP = re.compile(r"\( ?[-−‐‑–－﹣](?![-−‐‑–—－﹣])")
 _BRACKET_MINUS = re.compile(rf"\( ?[{_DASHES}][{_DASHES} ]*")
 _MINUS = re.compile(rf"(?:^|(?<=[ ,]))[{_DASHES}][{_DASHES} ]*")
@@ -165,8 +166,18 @@ def read(text: str, names: Collection[str] = ()) -> Written | Complaint:
 
 def terms(text: str) -> list[str]:
     """The terms of a negative prompt: parted by commas outside brackets, or each begun by a
-    minus. What would mean something in a prompt (braces, leading dashes) means nothing here."""
-    rest, groups = _take_groups(clean(_MEANINGLESS.sub(" ", _unquoted(clean(text)))))
+    minus, without quotes around them. What would mean something in a prompt (braces, leading
+    dashes) means nothing here."""
+    before, found = None, _terms(_unquoted(clean(text)))
+    for _ in range(MAX_ROUNDS):  # Quotes that are taken off may uncover more.
+        if found == before:
+            return found
+        before, found = found, _terms(", ".join(_unquoted(term) for term in found))
+    return _terms(_QUOTES.sub(" ", ", ".join(found)))
+
+
+def _terms(text: str) -> list[str]:
+    rest, groups = _take_groups(clean(_MEANINGLESS.sub(" ", text)))
     found: list[str] = []
     for piece in [*groups, rest]:
         flat = _MINUS.sub(",", _BRACKET_MINUS.sub("(", piece))
@@ -177,7 +188,7 @@ def terms(text: str) -> list[str]:
                 found.append(flat[start:at])
                 start = at + 1
         found.append(flat[start:])
-    folded = (" ".join(_unquoted(term.strip()).split()) for term in found)
+    folded = (" ".join(term.split()) for term in found)
     return [term for term in folded if any(c.isalnum() for c in term)]
 
 
