@@ -33,7 +33,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field
 
 from storage.domain import ImageRequest
-from storage.emoji import spoken
+from storage.emoji import MENTION, spoken
 from storage.settings import Settings
 
 BUILTIN = "builtin"
@@ -138,14 +138,19 @@ class Catalog(_Entry):
     def styled(self, request: ImageRequest) -> Styled:
         """What the model is asked, with the request's style written out."""
         style = self.styles.get(request.style or "", StyleEntry())
-        negatives = (spoken(request.negative_prompt, "en"), style.negative)
+        negatives = (_in_words(request.negative_prompt), style.negative)
         lora = self.loras.get(style.lora or "")
         fits = lora is not None and request.model in lora.models
         return Styled(
-            prompt=spoken(request.prompt, "en") + style.suffix,
+            prompt=_in_words(request.prompt) + style.suffix,
             negative_prompt=", ".join(part for part in negatives if part),
             loras=((style.lora, lora.weight),) if lora and style.lora and fits else (),
         )
+
+
+def _in_words(text: str) -> str:
+    """As models read it best: emoji by their English names, who is mentioned by theirs."""
+    return MENTION.sub("", spoken(text, "en"))
 
 
 def _builtin_folder() -> Path:

@@ -23,9 +23,8 @@ MENTION = re.compile(r"(?<![\w@<])@(?=\w)")
 
 
 def spoken(text: str, locale: str) -> str:
-    """`🍎 for @bob` is "red apple for bob" in English. Emoji of a server's own, `:party_cat:`, are
+    """`🍎 for @bob` is "red apple for @bob" in English. Emoji of a server's own, `:party_cat:`, are
     called by their name. An emoji that has no name stays."""
-    text = MENTION.sub("", text)
     if ":" in text:
         text = _CODE.sub(lambda match: _of_code(match, locale), text)
     if not text.isascii():

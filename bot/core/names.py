@@ -21,7 +21,7 @@ LIKE = 0.8
 """How much of two words has to be the same (`difflib`), for one to be a slip of the other."""
 
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W\d_]+)*")
-_ACCENTS = re.compile("[\u0300-\u036f]+")
+_ACCENTS = dict.fromkeys(range(0x300, 0x370))
 _PLAIN_TEXT = """
 a an the some of in on at with without and or to by for from next beside near under over behind into
 is are its his her their my your this that very please thanks pls picture image drawing emoji
@@ -261,7 +261,7 @@ def _words(text: str) -> list[str]:
 def _folded(text: str) -> str:
     """Without case and accents."""
     if not text.isascii():
-        text = _ACCENTS.sub("", unicodedata.normalize("NFKD", text))
+        text = unicodedata.normalize("NFKD", text).translate(_ACCENTS)
     return text.casefold()
 
 

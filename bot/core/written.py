@@ -71,7 +71,7 @@ _VALUE = re.compile(
     r""" ?(?:"([^"]*)"|'([^']*)'|“([^”]*)”|‘([^’]*)’|«\s?([^»]*?)\s?»"""
     r"""|([^\s,]\S*?)(?=,?(?:\s|$)))"""
 )
-_GAPPED_END = re.compile(rf"[, ]*(?:$|[{_DASHES}])")
+_GAPPED_END = re.compile(rf",? ?(?:$|[{_DASHES}])")
 _GAPPED_VALUES = {
     **dict.fromkeys(("seed", "steps", "guidance", "count", "strength"), r"[+−–-]?\d[\d.,]*%?"),
     "aspect": r"\d+[:/x×*]\d+",
@@ -115,12 +115,12 @@ def _is_seen(text: str, at: int) -> bool:
         if character in "\u200c\u200d":
             return bool(_joins(before)) and _joins(before) == _joins(after)
         if "\U000e0020" <= character <= "\U000e007f":  # The flags of England and the like.
-            return bool(_SUBDIVISION.search(text, max(0, at - 8), at))
+            _, flag, tags = text[max(0, at - 8) : at].rpartition("\U0001f3f4")
+            return bool(flag) and all("\U000e0020" <= tag <= "\U000e007f" for tag in tags)
         return _script(character) in _JOINED  # Arabic signs around numbers.
     return category not in ("Cc", "Cs")
 
 
-_SUBDIVISION = re.compile("\U0001f3f4[\U000e0020-\U000e007e]*\\Z")
 _JOINED = frozenset(
     {
         *("ARABIC", "SYRIAC", "NKO", "MANDAIC", "MONGOLIAN", "DEVANAGARI", "BENGALI", "GURMUKHI"),

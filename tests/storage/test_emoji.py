@@ -19,7 +19,7 @@ from tests.fakes.nouns import a_request
         ("(🍎:1.3)", "(red apple:1.3)", "(pomme rouge:1.3)"),
         (":apple: and :party_cat:", "red apple and party cat", "pomme rouge and party cat"),
         (":+1::skin-tone-3: good", "thumbs up good", "pouce vers le haut good"),
-        ("draw @bob", "draw bob", "draw bob"),
+        ("draw @bob", "draw @bob", "draw @bob"),
         ("me@example.org at 10:30:15, 3:2 :-)", "me@example.org at 10:30:15, 3:2 :-)", None),
         ("© 2020 ™ 漢字 می\u200cخواهم", "© 2020 ™ 漢字 می\u200cخواهم", None),
     ],

@@ -205,9 +205,9 @@ async def test_cards_and_descriptions_have_names_and_no_ids(world: World) -> Non
     said = await world.drawn(f"<:apple:123456789012345678> for <@{bob}> in <#{channel}>, 🍌")
     assert world.entry.request.prompt == ":apple: for @bob in pictures, 🍌"
     assert said.response is not None
-    assert said.response.embeds[0].title == "red apple for bob in pictures, banana"
+    assert said.response.embeds[0].title == "red apple for @\u2060bob in pictures, banana"
     assert str(said.response.attachments[0].description).endswith(
-        "from the words: red apple for bob in pictures, banana"
+        "from the words: red apple for @bob in pictures, banana"
     )
 
 
