@@ -15,9 +15,9 @@ from typing import Any
 _VARIATION = "\ufe0f"
 _SKIN_TONES = dict.fromkeys(range(127995, 128000))
 _CODE = re.compile(r"(?<!\w):([\w+'-]{1,64}):(?::skin-tone-[2-6]:)?(?!\w)", re.ASCII)
-_TOUCHING = re.compile(r"(?<=[^\W_])(?=\uE000)|(?<=\uE001)(?=[^\W_])")
-_BETWEEN = re.compile("\ue001 ?\ue000")
-_MARKS = re.compile("[\ue000\ue001]")
+_TOUCHING = re.compile(r"(?<=[^\W_])(?=\x01)|(?<=\x02)(?=[^\W_])")
+_BETWEEN = re.compile("\x02 ?\x01")
+_MARKS = re.compile("[\x01\x02]")
 MENTION = re.compile(r"(?<![\w@<])@(?=\w)")
 """What stands before the name of somebody who is mentioned."""
 
@@ -31,9 +31,9 @@ def spoken(text: str, locale: str) -> str:
         runs = [(known, "".join(run)) for known, run in groupby(text, _signs().__contains__)]
         named = {run: _of_run(run, locale) for run in {run for known, run in runs if known}}
         text = "".join(named.get(run, run) for _, run in runs)
-    if "\ue000" not in text:
+    if "\x01" not in text:
         return text
-    return _MARKS.sub("", _TOUCHING.sub(" ", _BETWEEN.sub("\ue001, \ue000", text)))
+    return _MARKS.sub("", _TOUCHING.sub(" ", _BETWEEN.sub("\x02, \x01", text)))
 
 
 def called(keyword: str, locale: str) -> list[str]:
@@ -63,12 +63,12 @@ def _of_run(run: str, locale: str) -> str:
                 break
         else:
             found, at = found + bare[at], at + 1
-    return found if "\ue000" in found else run
+    return found if "\x01" in found else run
 
 
 def _marked(name: str) -> str:
-    """Begin and end, where words may have to be parted from it."""
-    return f"\ue000{name}\ue001"
+    """With signs that no prompt has, where words may have to be parted from it."""
+    return f"\x01{name}\x02"
 
 
 @cache
