@@ -20,7 +20,6 @@ from sqlalchemy.orm import Session
 
 from bot.core.line import Line
 from bot.core.mine import unshown
-from bot.core.names import hint
 from bot.core.present import (
     QueueView,
     is_silent,
@@ -29,7 +28,6 @@ from bot.core.present import (
     served_models,
     taken_down,
 )
-from bot.i18n import say
 from bot.showing import NOTICE, Defect, Doubtful, Gone, Operators, Refusal, RetryLater, Show, Told
 from storage import deliveries, jobs, log, queue
 from storage.changes import Changes
@@ -234,20 +232,9 @@ class Deliverer:
 
         def make() -> Card:
             entry, view = look()
-            return present(entry, view, self._hint(entry))
+            return present(entry, view)
 
         return await asyncio.to_thread(make)
-
-    def _hint(self, entry: LogEntry) -> str:
-        """A nicety, which keeps no result from being shown."""
-        if entry.state is not JobState.MADE or entry.message_removed or not entry.user_id:
-            return ""
-        try:
-            words = hint(entry.request, self._line.catalog)
-            return say(entry.locale, words.text, **words.values) if words else ""
-        except Exception as error:
-            logger.error("deliver.hint", job=str(entry.job_id), error=type(error).__name__)
-            return ""
 
     async def _read(self, picture: CardPicture) -> bytes:
         return await asyncio.to_thread(self._line.blobs.get, picture.sha256)

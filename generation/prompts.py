@@ -6,7 +6,6 @@ parsing, by handing it parsed objects, it saves fewer lines than the adapters fo
 encoders would take.
 """
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,36 +13,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-_WEIGHTED = re.compile(
-    r"""(?<!\\)\(                               # an opening bracket that is not escaped
-        (?P<text>(?:[^()\\]|\\.)+?)             # no brackets inside, or escaped ones
-        :\s*(?P<weight>\d+(?:\.\d*)?|\.\d+)\s*
-        \)""",
-    re.VERBOSE | re.DOTALL,
-)
-_ESCAPED = re.compile(r"\\([()])")
-MAX_WEIGHT = 2.0
+from storage.prompt import read
 
 
 def parse_weights(text: str) -> list[tuple[str, float]]:
-    r"""Split a prompt into pieces with their weights: `a (red:1.3) fox` gives
-    `[("a ", 1.0), ("red", 1.3), (" fox", 1.0)]`.
-
-    Only `(text:number)` with a number from 0 to 2 and no brackets inside is a weight; everything
-    else, `(such)` and `((this:9))` and `:-)` included, is text. `\(` and `\)` are brackets that
-    mean nothing. A prompt without weights is one piece, even when it is empty.
-    """
-    pieces: list[tuple[str, float]] = []
-    end = 0
-    for match in _WEIGHTED.finditer(text):
-        weight = float(match["weight"])
-        if weight > MAX_WEIGHT or not match["text"].strip():
-            continue
-        pieces += [(text[end : match.start()], 1.0), (match["text"], weight)]
-        end = match.end()
-    pieces.append((text[end:], 1.0))
-    kept = [(_ESCAPED.sub(r"\1", piece), weight) for piece, weight in pieces if piece]
-    return kept or [("", 1.0)]
+    """The pieces of a prompt with their weights, as `storage.prompt` reads them."""
+    return list(read(text).pieces)
 
 
 @dataclass(frozen=True, kw_only=True)

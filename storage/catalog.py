@@ -25,7 +25,7 @@ A catalog file is TOML:
 
 import json
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -35,6 +35,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from storage.domain import ImageRequest
+from storage.emoji import MENTION, spoken
 from storage.settings import Settings
 from storage.written import read_text
 
@@ -78,6 +79,8 @@ class ModelEntry(_Entry):
     lowers it where the model's own sampler takes fewer."""
     guidance_scale: float = Field(7.0, ge=0)
     max_guidance_scale: float = Field(20.0, ge=0)
+    guidance_distilled: bool = False
+    """Guidance is in the weights (LCM and alike), so that there is no negative prompt."""
     scheduler: str | None = None
     """A name of SCHEDULERS; None is the model's own."""
     display_scale: int = Field(1, ge=1, le=8)
@@ -93,6 +96,15 @@ class ModelEntry(_Entry):
         nearest = get_close_matches(name, SCHEDULERS, n=1, cutoff=0.0)[0]
         known = ", ".join(SCHEDULERS)
         raise ValueError(f"there is no {name!r}; did you mean {nearest!r}? Known: {known}")
+
+    @property
+    def takes_negative(self) -> bool:
+        """With its usual guidance."""
+        return self.hears_negative(self.guidance_scale)
+
+    def hears_negative(self, guidance_scale: float) -> bool:
+        """Whether a negative prompt changes anything: up to 1 there is no guidance."""
+        return guidance_scale > 1 and not self.guidance_distilled
 
     def size(self, aspect: tuple[int, int]) -> tuple[int, int]:
         """Width and height of `aspect` with the default size's area, in whole multiples."""
@@ -145,17 +157,27 @@ class Catalog(_Entry):
     styles: Mapping[str, StyleEntry] = Field(default_factory=dict)
     checkers: Mapping[str, CheckerEntry] = Field(default_factory=dict)
 
+    def fits(self, style: str, model: str) -> bool:
+        """Whether the style's LoRA, if it has one, is for this model."""
+        lora = self.loras.get(self.styles[style].lora or "")
+        return lora is None or model in lora.models
+
     def styled(self, request: ImageRequest) -> Styled:
         """What the model is asked, with the request's style written out."""
         style = self.styles.get(request.style or "", StyleEntry())
-        negatives = (request.negative_prompt, style.negative)
+        negatives = (_in_words(request.negative_prompt), style.negative)
         lora = self.loras.get(style.lora or "")
         fits = lora is not None and request.model in lora.models
         return Styled(
-            prompt=request.prompt + style.suffix,
+            prompt=_in_words(request.prompt) + style.suffix,
             negative_prompt=", ".join(part for part in negatives if part),
             loras=((style.lora, lora.weight),) if lora and style.lora and fits else (),
         )
+
+
+def _in_words(text: str) -> str:
+    """As models read it best: emoji by their English names, who is mentioned by theirs."""
+    return MENTION.sub("", spoken(text, "en"))
 
 
 def _builtin_folder() -> Path:
@@ -169,18 +191,21 @@ def builtin_names() -> Mapping[str, tuple[str, ...]]:
     return {language: tuple(names) for language, names in json.loads(text).items()}
 
 
-def _synonyms() -> Iterator[str]:
-    """Other words for the same things, in all languages: known, but not suggested."""
+@cache
+def builtin_synonyms() -> Mapping[str, tuple[tuple[str, ...], ...]]:
+    """Other words for the same things: known, but not suggested."""
     text = (_builtin_folder() / "synonyms.json").read_text(encoding="utf-8")
-    for things in json.loads(text).values():
-        for words in things:
-            yield from words
+    return {
+        language: tuple(tuple(words) for words in things)
+        for language, things in json.loads(text).items()
+    }
 
 
 @cache
 def _builtin() -> ModelEntry:
     suggested = (name for group in builtin_names().values() for name in group)
-    names = tuple(dict.fromkeys([*suggested, *_synonyms()]))
+    others = (word for things in builtin_synonyms().values() for words in things for word in words)
+    names = tuple(dict.fromkeys([*suggested, *others]))
     return ModelEntry(
         source=str(_builtin_folder()),
         licence="Apache-2.0 (data: see the model card)",

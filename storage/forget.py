@@ -274,6 +274,7 @@ def _clear(session: Session, requests: Sequence[UUID], jobs: Sequence[UUID]) -> 
         prompt="",
         negative_prompt="",
         prompt_labels=[],
+        notes=[],
         press="",
         seed=0,
         reference_sha256=None,

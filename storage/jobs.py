@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from storage import deliveries, metrics, review, search, usage
 from storage.domain import (
     Cancelled,
+    Complaint,
     EventKey,
     Failed,
     GenerationJob,
@@ -109,6 +110,7 @@ def record(
         reference_sha256=reference.sha256 if reference else None,
         mask_sha256=reference.mask_sha256 if reference else None,
         parent_sha256=request.parent_sha256,
+        notes=[{"text": note.text, "values": dict(note.values)} for note in request.notes],
         created_at=now,
     )
     grave = [v for v in verdicts if v.decision.keeps_apart]
@@ -187,6 +189,7 @@ def request_of(row: RequestRow) -> ImageRequest:
         use=reference.use if reference else _use_of_lost(row),
         reference=reference,
         parent_sha256=row.parent_sha256,
+        notes=tuple(Complaint(**note) for note in row.notes),
     )
 
 

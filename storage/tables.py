@@ -61,6 +61,7 @@ class Base(DeclarativeBase):
         datetime: UtcDateTime,
         dict[str, Any]: JSON,
         list[str]: JSON,
+        list[dict[str, Any]]: JSON,
     }
 
 
@@ -128,6 +129,8 @@ class RequestRow(Base):
     forget_at: Mapped[datetime | None]
     """The person is to be forgotten, and so is all that they asked for before: this is kept until
     then, since a moderator has still to look at it, or is about to be emptied."""
+    notes: Mapped[list[dict[str, Any]]] = mapped_column(server_default="[]")
+    """`domain.Complaint`s, said beside the result."""
 
     __table_args__ = (
         Index(None, "platform", "user_id", "created_at"),

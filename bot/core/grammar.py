@@ -38,7 +38,7 @@ def parse(
 
     `default_model` is a name of the catalog. Raises nothing, whatever was typed.
     """
-    written = read(raw.text)
+    written = read(raw.text, [*catalog.models, *catalog.styles])
     if isinstance(written, Complaint):
         return written
     try:
@@ -85,14 +85,23 @@ def _request(
         raise Wrong(too_long())
     model = values.known(options.get("model"), catalog.models, UNKNOWN_MODEL) or default_model
     entry = catalog.models[model]
+    style = values.known(options.get("style"), catalog.styles, UNKNOWN_STYLE)
+    if style is not None and not catalog.fits(style, model):
+        fitting = [name for name in catalog.models if catalog.fits(style, name)]
+        raise Wrong(
+            Complaint(
+                text="The style “{style}” is not for the model “{model}”. It is for: {fitting}.",
+                values={"style": style, "model": model, "fitting": ", ".join(fitting)},
+            )
+        )
     width, height = values.size(options.get("aspect"), entry)
     source, use, strength = _reference(raw, written, options)
-    seed = values.whole(options, "seed", 0, MAX_SEED)
+    seed = values.seed(options, MAX_SEED)
     return ImageRequest(
         prompt=written.prompt,
         negative_prompt=negative,
         model=model,
-        style=values.known(options.get("style"), catalog.styles, UNKNOWN_STYLE),
+        style=style,
         width=width,
         height=height,
         own_size="aspect" in options,
@@ -103,10 +112,10 @@ def _request(
         count=values.whole(options, "count", 1, MAX_COUNT) or 1,
         private=values.yes(options.get("private", "no")),
         source=source,
-        mask_source=raw.mask,
+        mask_source=raw.mask if source else None,
         use=use,
         strength=strength,
-        parent_sha256=raw.parent_sha256,
+        parent_sha256=None if _drops_reference(options) else raw.parent_sha256,
     )
 
 
@@ -123,6 +132,8 @@ def _reference(
     raw: RawCommand, written: Written, options: Mapping[str, str]
 ) -> tuple[Source | None, ReferenceUse | None, float]:
     """Where the reference is to be had, what it is for, and how far the picture may leave it."""
+    if _drops_reference(options):
+        return None, None, RESTYLE_STRENGTH
     sources = [Linked(url=url) for url in written.links]
     given: list[Source] = [*([raw.reference] if raw.reference else []), *sources]
     if len(given) > 1:
@@ -143,6 +154,10 @@ def _reference(
     use = values.use(options.get("use"), masked=raw.mask is not None)
     default = EDIT_STRENGTH if use is ReferenceUse.EDIT else RESTYLE_STRENGTH
     return given[0], use, values.strength(options.get("strength"), default)
+
+
+def _drops_reference(options: Mapping[str, str]) -> bool:
+    return options.get("use", "").lower() in values.NO_USE
 
 
 def _quoted(name: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeVar
 from uuid import UUID
 
@@ -16,6 +16,7 @@ from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_ex
 
 from bot.core import accept
 from bot.core.grammar import parse
+from bot.core.notes import notes
 from bot.core.textcheck import TextRules
 from bot.references import Fetcher, Reader, Turns, gather, no_reader
 from storage import doorbell, inbox, jobs, places, sweep
@@ -64,7 +65,7 @@ class Line:
             request = parse(raw, self.catalog, default_model=model, random_seed=self.seed)
             if isinstance(request, Complaint):
                 return request
-            return request, accept.check(request, self.text_rules, raw.place)
+            return self._looked_at(request, raw)
 
         # A long prompt takes milliseconds, which nobody else's acknowledgement waits for.
         parsed = await asyncio.to_thread(read_and_check)
@@ -77,8 +78,15 @@ class Line:
     ) -> UUID | Complaint:
         """Check, fetch the reference, accept in one transaction, and ring. The job's id, also
         when the same event was taken before; or why it cannot be taken."""
-        checked = await asyncio.to_thread(accept.check, request, self.text_rules, raw.place)
+        request, checked = await asyncio.to_thread(self._looked_at, request, raw)
         return await self._take(request, checked, raw, address, no_reader)
+
+    def _looked_at(
+        self, request: ImageRequest, raw: RawCommand
+    ) -> tuple[ImageRequest, accept.Checked]:
+        said = notes(request, self.catalog, raw.requester.locale)
+        checked = accept.check(request, self.text_rules, raw.place)
+        return replace(request, notes=said), checked
 
     async def _take(
         self,

@@ -1,6 +1,7 @@
 """Present: a log entry becomes the Card that one person reads in their language."""
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -20,6 +21,7 @@ from storage.domain import (
     worst,
 )
 from storage.domain.job import FailureReason, Phase
+from storage.emoji import spoken
 from storage.log import LogEntry, LoggedPicture
 
 WORKER_SILENT_AFTER = timedelta(minutes=2)
@@ -58,10 +60,10 @@ def is_silent(served: bool, created_at: datetime, now: datetime) -> bool:
     return not served and now - created_at > WORKER_SILENT_AFTER
 
 
-def present(entry: LogEntry, view: QueueView | None, hint: str = "") -> Card:
+def present(entry: LogEntry, view: QueueView | None) -> Card:
     """The card of one request, as it stands. `view` is that of one which waits, also for a worker
-    in place of one that was lost; `hint` is added under a result."""
-    return replace(_present(entry, view, hint), locale=entry.locale)
+    in place of one that was lost."""
+    return replace(_present(entry, view), locale=entry.locale)
 
 
 def taken_down(job_id: UUID) -> Card:
@@ -69,7 +71,7 @@ def taken_down(job_id: UUID) -> Card:
     return Card(job_id=job_id, tone=Tone.DONE, title="", text="", removed=True)
 
 
-def _present(entry: LogEntry, view: QueueView | None, hint: str) -> Card:
+def _present(entry: LogEntry, view: QueueView | None) -> Card:
     if entry.message_removed or not entry.user_id:
         return taken_down(entry.job_id)
     match entry.state:
@@ -78,7 +80,7 @@ def _present(entry: LogEntry, view: QueueView | None, hint: str) -> Card:
         case JobState.RUNNING:
             return _running(entry) if view is None else _waiting(entry, view)
         case JobState.MADE:
-            return _made(entry, hint)
+            return _made(entry)
         case JobState.REFUSED:
             return _refused(entry)
         case JobState.CANCELLED:
@@ -162,7 +164,7 @@ def _running(entry: LogEntry) -> Card:
     )
 
 
-def _made(entry: LogEntry, hint: str) -> Card:
+def _made(entry: LogEntry) -> Card:
     locale = entry.locale
     visible = [p for p in entry.pictures if p.decision in (Decision.ALLOW, Decision.BLUR)]
     held = any(p.decision is Decision.HOLD for p in entry.pictures)
@@ -177,14 +179,25 @@ def _made(entry: LogEntry, hint: str) -> Card:
         job_id=entry.job_id,
         tone=Tone.DONE if visible else Tone.REFUSED,
         # A prompt whose pictures were all refused is not repeated for everybody to read.
-        title=shorten(entry.request.prompt, 240) if visible else _unseen(entry, held),
-        text="\n".join([*notes, *([hint] if hint else [])]),
+        title=shorten(_words(entry), 240) if visible else _unseen(entry, held),
+        text="\n".join([*notes, *(_notes(entry) if visible else ())]),
         footer=say(
             locale, "{model} · seed {seed}", model=entry.request.model, seed=entry.request.seed
         ),
         pictures=tuple(_card_picture(entry, p) for p in visible),
         buttons=tuple(buttons),
     )
+
+
+def _notes(entry: LogEntry) -> Iterator[str]:
+    """What of the request could not be done as asked."""
+    for note in entry.request.notes:
+        yield say(entry.locale, note.text, **note.values)
+
+
+def _words(entry: LogEntry) -> str:
+    """The prompt for readers: an emoji's name, nobody's id."""
+    return spoken(entry.request.prompt, entry.locale)
 
 
 def _unseen(entry: LogEntry, held: bool) -> str:
@@ -265,7 +278,7 @@ def _card_picture(entry: LogEntry, picture: LoggedPicture) -> CardPicture:
 
 
 def alt_text(entry: LogEntry) -> str:
-    prompt = shorten(entry.request.prompt, ALT_TEXT_LIMIT)
+    prompt = shorten(_words(entry), ALT_TEXT_LIMIT)
     return say(entry.locale, "Picture drawn by a machine from the words: {prompt}", prompt=prompt)
 
 

@@ -8,6 +8,10 @@ from uuid import UUID
 
 from sqlalchemy.orm import Session
 
+from bot.core import values
+from bot.core.grammar import echo
+from bot.core.written import read
+from bot.i18n import mark
 from storage import deliveries, jobs, log, review, troubles
 from storage.catalog import Catalog
 from storage.domain import (
@@ -138,19 +142,74 @@ def target(about: str) -> Target:
     return Target(job_id=job_id, picture=index)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Draft:
+    """What the form of "Edit prompt" begins with."""
+
+    act: str
+    """What sending it does: `edit`, or `reword` where the form cannot hold all of it."""
+    text: str
+    remarks: tuple[str, ...]
+    """Marked sentences that stand beside the field."""
+
+
+def draft(entry: LogEntry, limit: int) -> Draft:
+    """The whole request in at most `limit` characters, or else its prompt alone, and then all the
+    rest stays as it is; nothing is cut."""
+    text, act, remarks = echo(entry.request), "edit", []
+    if entry.request.reference is not None:
+        remarks.append(FROM_OURS if entry.request.parent_sha256 else FROM_REFERENCE)
+    if len(text) > limit:
+        text, act = entry.request.prompt, "reword"
+        remarks.append(REST_STAYS)
+    return Draft(act=act, text=text, remarks=tuple(remarks))
+
+
+REST_STAYS = mark(
+    "The rest is too long for this form and stays as it was; flags that you write here win."
+)
+FROM_OURS = mark("Drawn from an earlier picture. To draw from the words alone, write --use none.")
+FROM_REFERENCE = mark(
+    "Drawn from a reference image. To draw from the words alone, write --use none."
+)
+"""Discord has room for 100 characters beside a field."""
+
+
 def edited(raw: RawCommand, entry: LogEntry) -> RawCommand:
-    """A changed prompt of a request: its reference and mask stay, unless others were brought. Of
-    one that lacks its reference the text says so (`grammar.echo`), until the person drops that."""
+    """A changed prompt of a request: its reference and mask stay, unless others were brought. To
+    `reword` keeps all else too, but for the flags in the new text. Of one that lacks its reference
+    the text says so (`grammar.echo`), until the person drops that."""
     kept = entry.request.reference
     mask_sha256 = kept.mask_sha256 if kept and raw.reference is None else None
     private = {"private": True} if entry.request.private else {}
+    settings = _unsaid(raw.text, entry.request) if raw.act == "reword" else {}
     return replace(
         raw,
-        options={**raw.options, **private},
+        options={**settings, **raw.options, **private},
         reference=raw.reference or (Kept(sha256=kept.sha256) if kept else None),
         mask=raw.mask or (Kept(sha256=mask_sha256) if mask_sha256 else None),
         parent_sha256=entry.request.parent_sha256 if kept else None,
     )
+
+
+def _unsaid(text: str, request: ImageRequest) -> dict[str, str | int | float]:
+    """The options of a request that no flag of a text is about."""
+    written = read(text)
+    if isinstance(written, Complaint):
+        return {}  # It is refused anyhow.
+    options: dict[str, str | int | float | None] = {
+        "negative": "" if written.negatives else request.negative_prompt,
+        "model": request.model,
+        "style": request.style,
+        "aspect": f"{request.width}x{request.height}",
+        "steps": request.steps,
+        "guidance": request.guidance_scale,
+        "seed": request.seed,
+        "count": request.count,
+    }
+    if request.reference is not None and written.options.get("use") not in values.NO_USE:
+        options |= {"use": request.reference.use, "strength": request.reference.strength}
+    return {name: v for name, v in options.items() if v and name not in written.options}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,10 +9,15 @@ from storage.domain import Complaint, ReferenceUse
 
 MAX_SIDE_PX = 2048
 
-_NUMBER = re.compile(r"[+-]?\d{1,15}(?:[.,]\d{1,15})?", re.ASCII)
+_NUMBER = re.compile(r"[+−–－-]?\d{1,15}(?:[.,]\d{1,15})?", re.ASCII)
+_PLAIN = str.maketrans(",−–－", ".---")
 _PAIR = re.compile(r"(\d{1,5}) ?([:/x×*]) ?(\d{1,5})", re.ASCII | re.IGNORECASE)
 _YES = frozenset({"true", "yes", "1", "on", "oui", "sí", "si"})
 _NO = frozenset({"false", "no", "0", "off", "non"})
+
+
+NO_USE = frozenset({"none", "aucun", "ninguno"})
+"""`--use none` draws from the words alone, whatever picture the request comes with."""
 
 
 class Wrong(Exception):
@@ -28,7 +33,8 @@ def use(typed: str | None, *, masked: bool) -> ReferenceUse:
     if typed.lower() not in tuple(ReferenceUse):
         raise Wrong(
             Complaint(
-                text="A reference is there to restyle or to edit: --use restyle or --use edit."
+                text="A reference is there to restyle or to edit: --use restyle or --use edit. To "
+                "draw without it: --use none."
             )
         )
     use = ReferenceUse(typed.lower())
@@ -99,7 +105,7 @@ def _check_size(width: int, height: int, entry: ModelEntry) -> None:
 def _number(typed: str) -> float | None:
     """With a point or a comma before the decimals, of which four count."""
     match = _NUMBER.fullmatch(typed)
-    return round(float(match[0].replace(",", ".")), 4) if match else None
+    return round(float(match[0].translate(_PLAIN)), 4) if match else None
 
 
 def whole(options: Mapping[str, str], name: str, low: int, high: int) -> int | None:
@@ -114,6 +120,13 @@ def whole(options: Mapping[str, str], name: str, low: int, high: int) -> int | N
             )
         )
     return int(number)
+
+
+def seed(options: Mapping[str, str], high: int) -> int | None:
+    """None for a random one, which −1 asks for as everywhere."""
+    if _number(options.get("seed", "")) == -1:
+        return None
+    return whole(options, "seed", 0, high)
 
 
 def guidance(options: Mapping[str, str], entry: ModelEntry) -> float:

@@ -4,6 +4,7 @@ takes it up after another one died over it."""
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -12,6 +13,7 @@ import discord
 from sqlalchemy.orm import Session
 
 from bot.core import steer
+from bot.core.named import introduced, strangers
 from bot.discord.intake import reader
 from bot.discord.reply import Address, Reply
 from bot.discord.words import words
@@ -78,9 +80,27 @@ async def _draw(client: Easel, raw: RawCommand) -> bool:
             known = await _readable(client, raw, raw.reference.sha256)
             if isinstance(known, Complaint):
                 return known
-        return await client.line.submit(raw, address, reader(client))
+        return await client.line.submit(await _named(client, raw), address, reader(client))
 
     return await _ask(client, raw, submit)
+
+
+async def _named(client: Easel, raw: RawCommand) -> RawCommand:
+    """With the names of people, roles and channels whom the text mentions, as Discord writes it, by
+    their id."""
+    guild = client.get_guild(int(raw.place.workspace_id or 0))
+    names = {}
+    for id_ in filter(str.isdecimal, strangers(raw.text)):
+        known = guild and (guild.get_role(int(id_)) or guild.get_channel_or_thread(int(id_)))
+        with suppress(discord.HTTPException):
+            names[id_] = known.name if known else await _person(client, guild, int(id_))
+    return replace(raw, text=introduced(raw.text, names))
+
+
+async def _person(client: Easel, guild: discord.Guild | None, id_: int) -> str:
+    if guild is None:
+        return (await client.fetch_user(id_)).display_name
+    return (guild.get_member(id_) or await guild.fetch_member(id_)).display_name
 
 
 async def _readable(client: Easel, raw: RawCommand, sha256: str) -> LogEntry | Complaint:
@@ -111,7 +131,8 @@ async def _edit(client: Easel, raw: RawCommand) -> bool:
         entry = await _parent(client, raw)
         if isinstance(entry, Complaint):
             return entry
-        return await client.line.submit(steer.edited(raw, entry), address, reader(client))
+        edited = steer.edited(await _named(client, raw), entry)
+        return await client.line.submit(edited, address, reader(client))
 
     return await _ask(client, raw, submit)
 
@@ -173,6 +194,7 @@ async def _report(client: Easel, raw: RawCommand) -> bool:
 ACTS: Mapping[str, Act] = {
     "draw": _draw,
     "edit": _edit,
+    "reword": _edit,
     "again": _remake,
     "vary": _remake,
     "enlarge": _remake,

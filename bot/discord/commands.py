@@ -63,7 +63,7 @@ async def _imagine(
     mask: discord.Attachment | None = None,
     use: str | None = None,
     strength: app_commands.Range[float, 0, 1] | None = None,
-    seed: app_commands.Range[int, 0, MAX_SEED] | None = None,
+    seed: app_commands.Range[int, -1, MAX_SEED] | None = None,
     steps: app_commands.Range[int, 1, 1000] | None = None,
     guidance: app_commands.Range[float, 0, 100] | None = None,
     aspect: app_commands.Range[str, 1, 20] | None = None,
@@ -127,7 +127,8 @@ Command = app_commands.Command[Any, ..., None]
 
 def imagine(catalog: Catalog) -> Command:
     """The command as this catalog needs it: without models that know only certain names, free
-    text gets no list that says "no options match"."""
+    text gets no list that says "no options match"; and where no model takes a negative prompt,
+    there is none."""
     command: Command = app_commands.Command(
         name=locale_str(mark("imagine")),
         description=locale_str(mark("Draw a picture from words")),
@@ -137,6 +138,8 @@ def imagine(catalog: Catalog) -> Command:
     command.autocomplete("model")(suggest_model)
     if any(entry.names for entry in catalog.models.values()):
         command.autocomplete("prompt")(_suggest_prompt)
+    if not any(entry.takes_negative for entry in catalog.models.values()):
+        del command._params["negative"]  # discord.py has no other way to leave an option out.
     return command
 
 

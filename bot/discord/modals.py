@@ -6,17 +6,19 @@ is not used: `submitted` reads the event itself.
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import UUID
 
 import discord
 from discord import ui
 
 from bot.core import steer
-from bot.core.grammar import MAX_PROMPT_CHARACTERS, echo
+from bot.core.grammar import MAX_PROMPT_CHARACTERS
 from bot.discord.buttons import JOB, Press, on
 from bot.discord.intake import (
     Interaction,
@@ -32,38 +34,42 @@ from bot.discord.presses import entry_for
 from bot.discord.words import words
 from bot.i18n import say
 from storage import deliveries
-from storage.domain import Complaint, Kept, Platform, Source
+from storage.domain import Attached, Complaint, Kept, Linked, Platform, Source
 
-EDIT = re.compile(rf"easel:edit:{JOB}")
+EDIT = re.compile(rf"easel:(?P<act>edit|reword):{JOB}")
 REFERENCE = re.compile(r"easel:reference:(?P<source>(?:kept|brought):[0-9a-f]+)")
 REMEMBERED = 200
+DISCORDS = (".discordapp.net", ".discordapp.com")
+MOST_SOURCES = 25
+"""What a select of Discord's shows at most (LIMITS.md)."""
 
 
 class Brought:
-    """Attachments of other people's messages, from "Use as reference" until the modal comes back.
+    """Pictures of other people's messages, from "Use as reference" until the modal comes back.
 
     In memory: without the message content intent Discord shows them to us only this once.
     """
 
     def __init__(self) -> None:
-        self._files: OrderedDict[tuple[int, str], discord.Attachment] = OrderedDict()
+        self._files: OrderedDict[tuple[int, str], Source] = OrderedDict()
 
-    def put(self, person_id: int, file: discord.Attachment) -> str:
+    def put(self, person_id: int, file: Source) -> str:
         """The name by which this person, and no other, gets it back."""
-        self._files[person_id, str(file.id)] = file
+        name = hashlib.sha256(repr(file).encode()).hexdigest()[:32]
+        self._files[person_id, name] = file
         if len(self._files) > REMEMBERED:
             self._files.popitem(last=False)
-        return f"brought:{file.id}"
+        return f"brought:{name}"
 
-    def get(self, person_id: int, file_id: str) -> discord.Attachment | None:
-        return self._files.get((person_id, file_id))
+    def get(self, person_id: int, name: str) -> Source | None:
+        return self._files.get((person_id, name))
 
 
 def _label(text: str, item: ui.Item[Any], description: str | None = None) -> ui.Label[Any]:
     return ui.Label(text=text[:45], description=description and description[:100], component=item)
 
 
-def _prompt_input(locale: str, default: str | None = None) -> ui.Label[Any]:
+def _prompt_input(locale: str, default: str | None = None, remark: str = "") -> ui.Label[Any]:
     box: ui.TextInput[Any] = ui.TextInput(
         custom_id="prompt",
         style=discord.TextStyle.paragraph,
@@ -71,7 +77,7 @@ def _prompt_input(locale: str, default: str | None = None) -> ui.Label[Any]:
         max_length=2 * MAX_PROMPT_CHARACTERS,
     )
     hint = say(locale, "Flags such as --seed 7 or --ar 3:2 work here too; /help lists them.")
-    return _label(say(locale, "Prompt"), box, hint)
+    return _label(say(locale, "Prompt"), box, remark or hint)
 
 
 async def _open(interaction: Interaction, title: str, custom_id: str, *items: ui.Item[Any]) -> None:
@@ -90,9 +96,12 @@ async def edit(press: Press) -> None:
     if isinstance(entry, Complaint):
         await tell(interaction, words(locale, entry))
         return
-    text = echo(entry.request)[: 2 * MAX_PROMPT_CHARACTERS]
+    draft = steer.draft(entry, 2 * MAX_PROMPT_CHARACTERS)
+    remark, *more = [say(locale, remark) for remark in draft.remarks] or [""]
+    items: list[ui.Item[Any]] = [ui.TextDisplay(words) for words in more]
+    items.append(_prompt_input(locale, draft.text, remark))
     title = say(locale, "Edit prompt")
-    await _open(interaction, title, f"easel:edit:{press.job_id}", _prompt_input(locale, text))
+    await _open(interaction, title, f"easel:{draft.act}:{press.job_id}", *items)
 
 
 async def use_as_reference(interaction: Interaction, message: discord.Message) -> None:
@@ -134,8 +143,32 @@ async def _sources(interaction: Interaction, message: discord.Message) -> Sequen
         entry = await entry_for(interaction, job_id, steer.may_read)
         pictures = () if isinstance(entry, Complaint) else steer.shown_pictures(entry)
         return [f"kept:{picture.sha256}" for picture in pictures]
-    files = [f for f in message.attachments if (f.content_type or "").startswith("image/")]
-    return [interaction.client.brought.put(interaction.user.id, file) for file in files]
+    brought, person = interaction.client.brought, interaction.user.id
+    return [brought.put(person, file) for file in pictures_of(message)[:MOST_SOURCES]]
+
+
+def pictures_of(message: discord.Message) -> list[Source]:
+    """Files and what embeds show: those by Discord's own copy, or by a link, which has to be on the
+    list as any."""
+    files = [attached(file) for file in message.attachments if _may_be_picture(file)]
+    shown = [media for e in message.embeds for media in (e.image, e.thumbnail) if media.url]
+    return [file for file in (*files, *map(_of_embed, shown)) if file is not None]
+
+
+def _may_be_picture(file: discord.Attachment) -> bool:
+    """Without a file ending Discord may not say what it is, and who decodes it finds out."""
+    unknown = file.content_type is None or file.content_type == "application/octet-stream"
+    guessed = file.width is not None or "." not in file.filename
+    return (file.content_type or "").startswith("image/") or (unknown and guessed)
+
+
+def _of_embed(media: Any) -> Source | None:
+    copy = urlsplit(media.proxy_url or "")
+    if copy.scheme == "https" and (copy.hostname or "").endswith(
+        (".discordapp.net", ".discord.com")
+    ):
+        return Attached(name=copy.path.rpartition("/")[2], size_bytes=0, address=media.proxy_url)
+    return Linked(url=media.url) if media.url.startswith("https://") else None
 
 
 async def submitted(interaction: Interaction) -> None:
@@ -143,7 +176,8 @@ async def submitted(interaction: Interaction) -> None:
     data: Mapping[str, Any] = interaction.data or {}
     custom_id, values = str(data.get("custom_id", "")), _values(data.get("components", ()))
     if match := EDIT.fullmatch(custom_id):
-        await _edited(interaction, UUID(match["job"]), str(values.get("prompt", "")))
+        text = str(values.get("prompt", ""))
+        await _edited(interaction, match["act"], UUID(match["job"]), text)
     elif match := REFERENCE.fullmatch(custom_id):
         await _referenced(interaction, values, match["source"])
 
@@ -159,12 +193,12 @@ def _values(components: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return found
 
 
-async def _edited(interaction: Interaction, job_id: UUID, text: str) -> None:
+async def _edited(interaction: Interaction, act: str, job_id: UUID, text: str) -> None:
     message = interaction.message
     private = message is not None and message.flags.ephemeral
     raw = raw_command(
         interaction,
-        "edit",
+        act,
         about=str(job_id),
         text=text,
         private=private or asks_privately(text),
@@ -189,7 +223,7 @@ def _source(interaction: Interaction, name: str) -> Source | Complaint:
     kind, _, value = name.partition(":")
     if kind == "kept":
         return Kept(sha256=value)
-    file = attached(interaction.client.brought.get(interaction.user.id, value))
+    file = interaction.client.brought.get(interaction.user.id, value)
     return file or Complaint(
         text="I have been restarted since, and have lost that picture. Choose “Use as "
         "reference” on its message again."

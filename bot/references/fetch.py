@@ -6,7 +6,7 @@ import re
 import socket
 import ssl
 from collections.abc import Callable, Collection, Mapping
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import quote, urljoin, urlsplit
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
@@ -23,6 +23,7 @@ _HEADERS = {
     "Accept": "image/*",
     "Accept-Encoding": "identity",
 }
+_ASCII = "".join(map(chr, range(128)))
 # The last label begins with a letter, as in every name; "127.0.0.1" and "0x7f.1" are addresses.
 _HOST = re.compile(r"(?:[a-z0-9-]{1,63}\.)+[a-z][a-z0-9-]{0,62}", re.ASCII)
 
@@ -126,13 +127,14 @@ class Fetcher:
         raise _unavailable()
 
     def _checked(self, url: str) -> str:
-        """The URL without its fragment, if it may be asked for."""
+        """The URL without its fragment, if it may be asked for; letters that URLs lack are
+        escaped (RFC 3987, 3.1). Those in hosts are not: they may look like others."""
         try:
             parts = urlsplit(url)
             host, port = (parts.hostname or "").lower(), parts.port
         except ValueError:
             raise _not_a_link() from None
-        clean = url.isascii() and url.isprintable() and "\\" not in url and " " not in url
+        clean = url.isprintable() and "\\" not in url and " " not in url and parts.netloc.isascii()
         if parts.scheme != "https" or not clean or not _HOST.fullmatch(host):
             raise _not_a_link()
         if parts.username is not None or parts.password is not None or port not in (None, 443):
@@ -146,7 +148,7 @@ class Fetcher:
                 )
             )
         query = f"?{parts.query}" if parts.query else ""
-        return f"https://{host}:{self._port}{parts.path or '/'}{query}"
+        return quote(f"https://{host}:{self._port}{parts.path or '/'}{query}", safe=_ASCII)
 
     async def _hop(self, url: str) -> bytes | str:
         """The body of one answer, or the address that it redirects to."""

@@ -11,6 +11,7 @@ from uuid import UUID
 from sqlalchemy.orm import Session
 
 from bot.core import steer
+from bot.core.named import introduced, strangers
 from bot.i18n import say
 from bot.showing import Operators
 from bot.slack import files, personal
@@ -90,9 +91,22 @@ async def _draw(heard: Heard) -> bool:
             known = await _readable(heard, raw.reference.sha256)
             if isinstance(known, Complaint):
                 return known
-        return await line.submit(raw, address, files.reader(heard.client, raw))
+        read = files.reader(heard.client, raw)
+        return await line.submit(await _named(heard), address, read)
 
     return await _ask(heard, submit, private=_is_private(heard))
+
+
+async def _named(heard: Heard) -> RawCommand:
+    """With the names of people and channels whom the text mentions by their id alone."""
+    raw, names = heard.raw, {}
+    for id_ in strangers(raw.text):
+        if id_[0] in "UW":
+            person = await heard.app.people.get(heard.client, heard.team_id, id_)
+            names[id_] = person.name
+        elif id_[0] in "CG":
+            names[id_] = await heard.app.places.name(heard.client, id_)
+    return replace(raw, text=introduced(raw.text, names))
 
 
 async def _readable(heard: Heard, sha256: str) -> LogEntry | Complaint:
@@ -115,7 +129,7 @@ async def _edit(heard: Heard) -> bool:
         if isinstance(entry, Complaint):
             return entry
         read = files.reader(heard.client, raw)
-        return await line.submit(steer.edited(raw, entry), address, read)
+        return await line.submit(steer.edited(await _named(heard), entry), address, read)
 
     return await _ask(heard, submit, private=_is_private(heard))
 
@@ -224,6 +238,7 @@ async def _forget(heard: Heard) -> bool:
 ACTS: Mapping[str, Act] = {
     "draw": _draw,
     "edit": _edit,
+    "reword": _edit,
     "again": _remake,
     "vary": _remake,
     "enlarge": _remake,

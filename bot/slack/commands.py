@@ -45,7 +45,8 @@ HELP = (
 
 def register(app: Easel) -> None:
     async def imagine(ack: AsyncAck, context: AsyncBoltContext, body: Mapping[str, Any]) -> None:
-        trigger, text = str(body.get("trigger_id", "")), typed(str(body.get("text", "")))
+        trigger, me = str(body.get("trigger_id", "")), str(context.bot_user_id or "")
+        text = typed(str(body.get("text", "")), me)
         where = str(body.get("channel_id", ""))
         if text and not is_talk(text):
             raw = drawing(context, "trigger", trigger, text, channel_id=where)

@@ -47,7 +47,8 @@ def register(app: Easel) -> None:
         ours = event.get("subtype") in MESSAGES and not event.get("bot_id") and (direct or mention)
         if ours:
             logger.info("slack.message", event_id=str(body.get("event_id", "")))
-            text, given = typed(str(event.get("text") or "")), event.get("files") or ()
+            text = typed(str(event.get("text") or ""), str(context.bot_user_id or ""))
+            given = event.get("files") or ()
             if not given and (not text or commands.is_talk(text)):
                 go_on(_talk(app, context, _raw(context, event, ""), text))
             else:

@@ -37,9 +37,29 @@ SLACK_FILES = ("files.slack.com", "files.slack-gov.com")
 
 
 def is_picture(file: File) -> bool:
-    """By what Slack says; a stub (Slack Connect) says nothing yet."""
+    """By what Slack says. Of a stub (Slack Connect) and of a file without an ending it says
+    nothing; who decodes it finds out."""
     mimetype = str(file.get("mimetype") or "")
-    return mimetype.startswith("image/") or file.get("file_access") == "check_file_info"
+    unknown = mimetype in ("", "application/octet-stream")
+    endless = unknown and "." not in str(file.get("name") or ".")
+    stub = file.get("file_access") == "check_file_info"
+    return mimetype.startswith("image/") or endless or stub
+
+
+def shown(message: Mapping[str, Any]) -> list[str]:
+    """Pictures that a message shows without having them as files: ids of Slack's files as
+    `file:…`, links as `link:…`."""
+    parts = [*message.get("attachments", ()), *message.get("blocks", ())]
+    parts += [block for part in parts for block in part.get("blocks", ())]
+    found: list[str] = []
+    for part in parts:
+        inside = part.get("slack_file") or {}
+        link = part.get("image_url") or inside.get("url") or part.get("thumb_url")
+        if inside.get("id"):
+            found.append(f"file:{inside['id']}")
+        elif str(link or "").startswith("https://"):
+            found.append(f"link:{link}")
+    return list(dict.fromkeys(found))
 
 
 def attached(file: File) -> Attached | Complaint:

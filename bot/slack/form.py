@@ -15,7 +15,7 @@ from bot.references.fetch import MAX_BYTES, too_large
 from bot.slack import files
 from bot.slack.intake import asks_privately, raw_command
 from bot.slack.words import clip, words
-from storage.domain import Complaint, Kept, RawCommand, Source
+from storage.domain import Complaint, Kept, Linked, RawCommand, Source
 
 OPTIONS = ("negative", "style", "model", "aspect", "count", "strength")
 """Fields that are options of the command; a complaint is shown at the field that it is about."""
@@ -89,6 +89,8 @@ class Form:
         )
         if brought is not None or not value:
             return brought
+        if kind == "link":
+            return Linked(url=value)
         return Kept(sha256=value) if kind == "kept" else files.attached({"id": value})
 
     def command(self) -> RawCommand:
@@ -98,7 +100,7 @@ class Form:
                 return self._command("complain", text=source.text)
         job = self._about.get("job", "")
         return self._command(
-            "edit" if job else "draw",
+            self._about.get("act", "edit") if job else "draw",
             about=job,
             text=self._text,
             options=self._options,

@@ -31,9 +31,9 @@ def input_block(
 
 
 def text_box(text: str = "") -> Block:
-    """`text` is there to begin with."""
+    """`text` is there to begin with, in at most TYPED_LIMIT characters."""
     box: Block = {"type": "plain_text_input", "multiline": True, "max_length": TYPED_LIMIT}
-    return box | ({"initial_value": text[:TYPED_LIMIT]} if text else {})
+    return box | ({"initial_value": text} if text else {})
 
 
 def file_box() -> Block:

@@ -80,6 +80,13 @@ class Places:
         self._member_until[channel_id] = self._clock() + FRESH_SECONDS
         return None
 
+    async def name(self, client: AsyncWebClient, channel_id: str) -> str:
+        """Empty if Slack would not say."""
+        with suppress(SlackApiError, aiohttp.ClientError, OSError, TimeoutError):
+            channel: Json = (await client.conversations_info(channel=channel_id))["channel"]
+            return str(channel.get("name") or "")
+        return ""
+
 
 def raw_command(
     context: AsyncBoltContext,

@@ -13,15 +13,24 @@ from slack_bolt.context.ack.async_ack import AsyncAck
 from slack_bolt.context.async_context import AsyncBoltContext
 
 from bot.core import steer
-from bot.core.grammar import echo
 from bot.i18n import mark, say
 from bot.slack import files
-from bot.slack.blocks import Block, plain
+from bot.slack.blocks import Block, plain, section
 from bot.slack.form import Form
-from bot.slack.inputs import file_box, input_block, named, option, select, text_box
+from bot.slack.inputs import (
+    CHOICES_LIMIT,
+    TYPED_LIMIT,
+    file_box,
+    input_block,
+    named,
+    option,
+    select,
+    text_box,
+)
 from bot.slack.intake import Heard, apologising, client_of, hear, in_menu, raw_command, take
 from bot.slack.manifest import DRAW, REFERENCE
 from bot.slack.words import clip
+from storage.catalog import Catalog
 from storage.domain import Complaint
 from storage.log import LogEntry
 
@@ -29,6 +38,7 @@ if TYPE_CHECKING:
     from bot.slack.app import Easel
 
 FORM = "easel:form"
+SOURCE_LIMIT = 150
 ASPECTS = ("1:1", "3:2", "2:3", "4:3", "3:4", "16:9", "9:16")
 LABELS = {
     "prompt": mark("Prompt"),
@@ -83,7 +93,7 @@ async def open_draw(heard: Heard) -> None:
     catalog, locale = heard.line.catalog, heard.locale
     blocks = [
         _prompt(locale),
-        _input(locale, "negative", text_box(), optional=True),
+        *_negative(locale, catalog),
         _input(locale, "reference", file_box(), optional=True),
         _input(
             locale,
@@ -103,13 +113,15 @@ async def open_draw(heard: Heard) -> None:
 
 async def open_edit(heard: Heard, entry: LogEntry) -> None:
     """The prompt of a request, with all its settings, to change and send again."""
-    about = {"job": str(entry.job_id)}
+    draft, locale = steer.draft(entry, TYPED_LIMIT), heard.locale
+    about = {"job": str(entry.job_id), "act": draft.act}
     if entry.request.reference:
         about["reference"] = "1"
     if entry.request.private:
         about["private"] = "1"
-    title = say(heard.locale, "Edit prompt")
-    await _open(heard, title, [_prompt(heard.locale, echo(entry.request))], about)
+    remarks = [section(say(locale, words)) for words in draft.remarks]
+    title = say(locale, "Edit prompt")
+    await _open(heard, title, [*remarks, _prompt(locale, draft.text)], about)
 
 
 async def open_reference(heard: Heard) -> None:
@@ -139,7 +151,10 @@ async def _sources(heard: Heard) -> Sequence[str]:
         pictures = () if isinstance(entry, Complaint) else steer.shown_pictures(entry)
         return [f"kept:{picture.sha256}" for picture in pictures]
     attached = heard.message.get("files") or ()
-    return [f"file:{file['id']}" for file in attached if files.is_picture(file)]
+    found = [f"file:{file['id']}" for file in attached if files.is_picture(file)]
+    found += files.shown(heard.message)
+    # Slack holds so much with a choice.
+    return [source for source in found if len(source) <= SOURCE_LIMIT][:CHOICES_LIMIT]
 
 
 async def _open(
@@ -157,6 +172,15 @@ def _input(
 def _prompt(locale: str, text: str = "") -> Block:
     hint = say(locale, "Flags such as --seed 7 or --ar 3:2 work here too; /help lists them.")
     return _input(locale, "prompt", text_box(text), hint=hint.replace("/help", "/imagine help"))
+
+
+def _negative(locale: str, catalog: Catalog) -> list[Block]:
+    """None where no model takes one; the models that take none are named."""
+    without = [name for name, model in catalog.models.items() if not model.takes_negative]
+    if len(without) == len(catalog.models):
+        return []
+    hint = say(locale, "Not with: {models}", models=", ".join(without)) if without else ""
+    return [_input(locale, "negative", text_box(), optional=True, hint=hint)]
 
 
 def _strength(locale: str) -> Block:

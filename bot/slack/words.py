@@ -9,9 +9,9 @@ from storage.domain import Complaint
 _NO_BREAK = "\u2060"
 _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 _SYNTAX = frozenset("*_~`@:")
-_MENTION = re.compile(r"<@[A-Z0-9]+(?:\|[^<>]*)?>")
+_MENTION = re.compile(r"<@[A-Z0-9]{1,30}(?:\|[^<>]{0,100})?>")
 _COMMAND = re.compile(r"(?<![\w/])/(?=(?:queue|usage|privacy|help)\b)")
-_LINK = re.compile(r"<(?:mailto:)?([^<>|!@#][^<>|]*)(?:\|[^<>]*)?>")
+_LINK = re.compile(r"<(?!(?:lora|lyco|hypernet):)(?:mailto:)?([^<>|!@#][^<>|]*)(?:\|[^<>]*)?>")
 
 
 def escape(text: str, limit: int = 3000) -> str:
@@ -40,13 +40,18 @@ def clip(text: str, limit: int) -> str:
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
-def typed(text: str) -> str:
-    """What somebody wrote, out of what Slack sends: mentions left out, links as they were typed,
-    the three entities undone (docs.slack.dev, "Retrieving messages"). What is too long to be read
-    anyhow stays as it is."""
+def typed(text: str, me: str = "") -> str:
+    """What somebody wrote, out of what Slack sends: links as they were typed, the three entities
+    undone (docs.slack.dev, "Retrieving messages"), and our own mention left out; `me` is our user
+    id, and where nobody knows it, who is mentioned first is taken for us. What is too long to be
+    read anyhow stays as it is."""
     if len(text) > MAX_TEXT_CHARACTERS:
         return text
-    text = _LINK.sub(r"\1", _MENTION.sub(" ", text))
+    if me:
+        text = re.sub(rf"<@{re.escape(me)}(?:\|[^<>]{{0,100}})?>", " ", text)
+    else:
+        text = _MENTION.sub(" ", text, count=1)
+    text = _LINK.sub(r"\1", text)
     for character, entity in reversed(_ENTITIES.items()):
         text = text.replace(entity, character)
     return text.strip()

@@ -339,6 +339,8 @@ class Person:
     locale: str = "en"
     manages: bool = False
     """Owner or administrator of the workspace."""
+    name: str = ""
+    """As it is shown beside what they write."""
 
 
 class People:
@@ -364,9 +366,13 @@ class People:
                 raise
             return person
         user: dict[str, Any] = answer.get("user") or {}
+        profile: dict[str, Any] = user.get("profile") or {}
         person = Person(
             locale=pick_locale(user.get("locale")),
             manages=bool(user.get("is_admin") or user.get("is_owner")),
+            name=str(
+                profile.get("display_name") or user.get("real_name") or user.get("name") or ""
+            ),
         )
         if len(self._known) >= REMEMBERED_PEOPLE:
             self._known.clear()

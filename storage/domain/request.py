@@ -210,6 +210,8 @@ class ImageRequest:
     strength: float = 0.6
     reference: Reference | None = None
     parent_sha256: str | None = None
+    notes: tuple[Complaint, ...] = field(default=(), compare=False, repr=False)
+    """What of it cannot be done as asked, to be said beside the result."""
 
     @property
     def lacks_reference(self) -> bool:

@@ -19,7 +19,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import acknowledge, handoff, line, million, path, slack
+from tests.bench import acknowledge, handoff, line, million, notes, path, slack
 from tests.bench.figures import Figure
 
 SERVERS = {
@@ -39,6 +39,7 @@ def collected(figures: AsyncIterator[Figure]) -> list[Figure]:
 
 PARTS: dict[str, Part] = {
     "line": lambda folder, _: line.figures(folder),
+    "notes": lambda folder, _: notes.figures(folder),
     "path": lambda folder, _: iter(collected(path.path_figures(folder, SERVERS))),
     "gaps": lambda folder, _: iter(collected(path.gap_figures(folder, SERVERS))),
     "fairness": lambda folder, _: iter(collected(path.fairness_figures(folder, SERVERS))),

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -32,7 +33,7 @@ from storage.domain.job import Phase
 from storage.log import LogEntry
 from storage.tables import DeliveryRow
 from tests.conftest import make_settings
-from tests.fakes.nouns import NOON, FakeClock, recorded
+from tests.fakes.nouns import NOON, FakeClock, a_request, recorded
 from tests.fakes.painter import Painter
 
 LEASE = timedelta(seconds=15)
@@ -74,9 +75,9 @@ class Office:
         self.deliverer, self.reaper = Deliverer(line, self.chat), Reaper(line)
         self.painter = Painter(line.database, line.blobs, tuple(line.catalog.models))
 
-    def job(self) -> UUID:
+    def job(self, **changes: Any) -> UUID:
         with self.line.database.write() as session:
-            return recorded(session, now=self.clock())
+            return recorded(session, now=self.clock(), request=a_request(**changes))
 
     async def deliver(self) -> list[Tone]:
         """One round; the tones of what was shown in it."""
@@ -484,22 +485,23 @@ async def test_a_model_that_is_gone_breaks_no_card(office: Office) -> None:
     assert office.chat.shown[-1].removed
 
 
-async def test_a_hint_that_fails_keeps_no_result_back(
+async def test_cards_say_what_was_noted_when_the_request_was_accepted(
     office: Office, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked = []
+    """CASES C1: from the entry alone; no card looks at the prompt again."""
 
-    def fails(*_: object) -> None:
-        asked.append(1)
-        raise RuntimeError
+    def asked(*_: object) -> None:
+        raise AssertionError("asked for a card")
 
-    monkeypatch.setattr("bot.deliver.hint", fails)
-    office.job()
+    monkeypatch.setattr("bot.core.names._look", asked)
+    monkeypatch.setattr("bot.core.notes.notes", asked)
+    note = Complaint(text="I took this as words: {signs}.", values={"signs": "-- {no}"})
+    office.job(notes=(note,))
     await office.deliver()
-    assert not asked, "only of a result"
+    assert "I took" not in office.chat.shown[-1].text
     office.painter.paint()
     assert await office.deliver() == [Tone.DONE]
-    assert asked == [1]
+    assert office.chat.shown[-1].text == "I took this as words: -- {no}."
 
 
 async def test_each_application_shows_its_own(office: Office) -> None:

@@ -167,6 +167,19 @@ class TestFetch:
         assert "python" not in request.headers["User-Agent"].lower()
         assert request.path_qs == "/a.png?x=1"
 
+    @pytest.mark.parametrize(
+        ("path", "asked"),
+        [
+            ("Crème_brûlée.jpg", "Cr%C3%A8me_br%C3%BBl%C3%A9e.jpg"),
+            ("Cr%C3%A8me é.jpg".replace(" ", "_"), "Cr%C3%A8me_%C3%A9.jpg"),
+            ("りんご.png?größe=1", "%E3%82%8A%E3%82%93%E3%81%94.png?gr%C3%B6%C3%9Fe=1"),
+        ],
+    )
+    async def test_letters_that_urls_lack(self, site: Site, path: str, asked: str) -> None:
+        await refused(site.fetcher(), f"https://{HOST}/no/{path}")
+        [request] = site.requests
+        assert request.raw_path == f"/no/{asked}"
+
     async def test_three_redirects_and_no_more(self, site: Site) -> None:
         assert await site.fetcher().fetch(f"https://{HOST}/loop/2") == png()
         assert len(site.requests) == 4

@@ -28,7 +28,21 @@ Load = Callable[[str], DiffusionModel]
         (r"(a \(b\):1.2)", [("a (b)", 1.2)]),
         (r"\(red:1.3\)", [("(red:1.3)", 1.0)]),
         (r"\(red:1.3)", [("(red:1.3)", 1.0)]),
-        ("((red:1.3))", [("(", 1.0), ("red", 1.3), (")", 1.0)]),
+        ("((red apple:1.4) fox:1.2)", [("red apple", 1.4 * 1.2), (" fox", 1.2)]),
+        ("(a (b:0.5):0.5)", [("a ", 0.5), ("b", 0.25)]),
+        ("(red apple:2.5)", [("red apple", 2.0)]),
+        ("((red:1.8) fox:1.5)", [("red", 2.0), (" fox", 1.5)]),
+        ("((a:3) b:0.5)", [("a", 1.5), (" b", 0.5)]),
+        ("( a (b) c :1.1)", [(" a (b) c ", 1.1)]),
+        ("(cat:-5)", [("cat", 1.0)]),
+        ("(cat:nan)", [("cat", 1.0)]),
+        ("(cat:999999999999)", [("cat", 2.0)]),
+        ("(red:1,3) (blue:1e0)", [("red", 1.0), (" ", 1.0), ("blue", 1.0)]),
+        ("a cat AND a dog BREAK snow", [("a cat, a dog, snow", 1.0)]),
+        ("[a fox:a wolf:0.5] in snow", [("a fox, a wolf in snow", 1.0)]),
+        ("a red apple <lora:ink:1>", [("a red apple ", 1.0)]),
+        ("ap<lora:ink:1>ple", [("ap ple", 1.0)]),
+        ("((red)) and ((blue:1.3))", [("red", 1.0), (" and ", 1.0), ("blue", 1.3)]),
     ],
 )
 def test_weights(text: str, pieces: list[tuple[str, float]]) -> None:
@@ -38,10 +52,11 @@ def test_weights(text: str, pieces: list[tuple[str, float]]) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "(red)", "(red:)", "(:1.3)", "( :1.3)", "(red:2.1)", "(red:-1)", "(red:1.3", "red:1.3)",
-        "(red:1,3)", "(red:nan)", "(red:1e0)", ":-)", "(:", "(: 3)", "cat++", "(cat)++", "(red)1.3",
+        "(red)", "(red:)", "(:1.3)", "( :1.3)", "(red:1.3", "red:1.3)",
+        "(16:9)", "(at 12:30)", "SALT AND PEPPER", "[sic]", "[at 12:30]", ":-)", "(:", "(: 3)",
+        "cat++", "(cat)++", "(red)1.3",
         '("a", "b").blend(0.5, 0.5)', '("a").and()', "cat.swap(dog)", "[red]", "{red:1.3}",
-        "a <|endoftext|> b", "\\", "\\\\", "( a (b) c :1.1)",
+        "a <|endoftext|> b", "\\", "\\\\",
     ],
 )  # fmt: skip
 def test_anything_else_is_text(text: str) -> None:
@@ -57,7 +72,17 @@ def test_nothing_is_lost(text: str) -> None:
 
 
 def test_hostile_prompts_take_no_time() -> None:
-    for text in ("(" * 6000, "(a" * 3000, "(" + ":1" * 3000, "(" + "\\" * 6000, "(a:1." * 1200):
+    for text in (
+        "(" * 6000,
+        "(a" * 3000,
+        "(" + ":1" * 3000,
+        "(" + "\\" * 6000,
+        "(a:1." * 1200,
+        "(" * 3000 + ")" * 3000,
+        "[a:" * 2000,
+        "a AND " * 1000,
+        "<lora:" * 1000,
+    ):
         parse_weights(text)
 
 

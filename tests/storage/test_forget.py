@@ -64,6 +64,7 @@ CANARY = "canary-prompt-5309"
 def drawn(database: Database, clock: FakeClock, user: str, sha256: str, reference: str) -> None:
     request = a_request(
         prompt=f"{CANARY} {user}",
+        notes=(Complaint(text="I did not know {words}.", values={"words": f"{CANARY} {user}"}),),
         reference=Reference(sha256=reference, use=ReferenceUse.RESTYLE, strength=0.5),
     )
     with database.write() as session:
@@ -92,7 +93,7 @@ def test_nothing_of_the_person_stays_and_all_of_the_others(
     left = everything(database)
     assert "alice" not in left
     assert "a" * 63 not in left
-    assert f"{CANARY} bob" in left
+    assert left.count(f"{CANARY} bob") == 2, "the prompt and what was said of it"
     with database.read() as session:
         day = forgotten.pseudonym(account("alice"))
         assert sorted(session.scalars(select(UsageRow.user_id))) == [day, "bob"]

@@ -22,7 +22,7 @@ from referencing.jsonschema import DRAFT202012
 MIB = 1024 * 1024
 SPEC_URI = "urn:discord"
 COMMAND_NAME = re.compile(r"[-_'\w]{1,32}")
-BUTTON, TEXT_INPUT, LABEL, ACTION_ROW = 2, 4, 18, 1
+BUTTON, TEXT_INPUT, LABEL, ACTION_ROW, TEXT_DISPLAY = 2, 4, 18, 1, 10
 SELECTS = (3, 5, 6, 7, 8)
 MODAL, AUTOCOMPLETE_RESULT = 9, 8
 LOCALES = ("", "fr", "es-ES", "es-419")
@@ -202,6 +202,9 @@ def _check_modal(data: Mapping[str, Any]) -> None:
     _must(len(data["custom_id"]) <= 100, "100 characters of custom id")
     _must(1 <= len(data["components"]) <= 5, "5 boxes in a modal")
     for label in data["components"]:
+        if label["type"] == TEXT_DISPLAY:
+            _must(1 <= len(label["content"]) <= 4000, "4,000 characters of text")
+            continue
         _must(label["type"] == LABEL, "boxes with a label")
         _must(len(label["label"]) <= 45, "45 characters of label")
         _must(len(label.get("description") or "") <= 100, "100 characters of description")

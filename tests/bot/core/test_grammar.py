@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from bot.core.grammar import MAX_SEED, echo, parse
 from bot.core.names import hint, suggest_names
 from bot.i18n import LOCALES, say
-from storage.catalog import Catalog, ModelEntry, StyleEntry
+from storage.catalog import Catalog, LoraEntry, ModelEntry, StyleEntry
 from storage.domain import (
     Attached,
     Complaint,
@@ -92,10 +92,21 @@ def complained(text: str, **changes: Any) -> str:
         ("a fox –no text", "a fox", "text"),
         ("a fox --no text --seed 7 in snow", "a fox in snow", "text"),
         ("a fox --no -text -hands", "a fox", "text, hands"),
-        ("a fox --no 'text'", "a fox", "'text'"),
+        ("a fox --no 'text'", "a fox", "text"),
+        ("a t-shirt --no 'logo, text'", "a t-shirt", "logo, text"),
+        ("a t-shirt --no ‘logo, text’ --seed 1", "a t-shirt", "logo, text"),
+        ("a t-shirt --no 'logo', \"text\"", "a t-shirt", "logo, text"),
+        ("a t-shirt --no « logo, texte »", "a t-shirt", "logo, texte"),
+        ("a stage --no rock 'n' roll, l'eau", "a stage", "rock 'n' roll, l'eau"),
         ("smile :-) (-_-) (-:", "smile :-) (-_-) (-:", ""),
         ("the cat —black and white", "the cat —black and white", ""),
         ("2 -- 3 - 4", "2 -- 3 - 4", ""),
+        ("a house -- no people", "a house -- no people", ""),
+        ("the cat — style of Monet", "the cat — style of Monet", ""),
+        ("a man — model citizen", "a man — model citizen", ""),
+        ("a stair — steps 3 metres wide", "a stair — steps 3 metres wide", ""),
+        ("a garden – seed beds", "a garden – seed beds", ""),
+        ("the end — private", "the end", ""),
         (r"a \(-b\) c", r"a \(-b\) c", ""),
         ("cat++ and .blend() {red|blue}", "cat++ and .blend() {red|blue}", ""),
         ("an {image of a} fox", "an {image of a} fox", ""),
@@ -107,8 +118,31 @@ def complained(text: str, **changes: Any) -> str:
         ("un zorro en la nieve —no texto, manos", "un zorro en la nieve", "texto, manos"),
         ("el niño —dijo ella— ríe", "el niño —dijo ella— ríe", ""),
         ("a\u202e fo\u200bx\x00", "a fox", ""),
-        ("👩\u200d🚀 moon", "👩🚀 moon", ""),
+        ("👩\u200d🚀 moon", "👩\u200d🚀 moon", ""),
+        ("👩🏽\u200d🎨 painting", "👩🏽\u200d🎨 painting", ""),
+        (
+            "🏴\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f flag",
+            "🏴\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f flag",
+            "",
+        ),
+        ("می\u200cخواهم یک سیب", "می\u200cخواهم یک سیب", ""),
+        ("क्\u200dष", "क्\u200dष", ""),
+        ("a\u200dp\u200cp\u00adle", "apple", ""),
+        ("\u200cسیب\u200c \u200d🍎", "سیب 🍎", ""),
+        ("hidden\U000e0068\U000e0069", "hidden", ""),
         ("a, --seed 3, b", "a, b", ""),
+        ("a <:apple:123456789012345678> on a table", "a :apple: on a table", ""),
+        ("a <a:party_cat:123456789012345678>!", "a :party_cat:!", ""),
+        ("draw <@42|Bob Smith> in <#C1|general>", "draw @Bob Smith in general", ""),
+        (
+            "draw <@!123456789012345678>, <@&43|the team> <!here>",
+            "draw @someone, @the team here",
+            "",
+        ),
+        ("draw <@42|x --seed 5 {image: y}>", "draw @x seed 5 image y", ""),
+        ("</imagine:123456789012345678> at <t:1618953630:R>", "imagine at", ""),
+        ("a <3 b, x <lora:ink:1>", "a <3 b, x <lora:ink:1>", ""),
+        ("a fox --no <:leaf:123456789012345678>, <@42|bob>", "a fox", ":leaf:, @bob"),
     ],
 )
 def test_prompt_and_negative(text: str, prompt: str, negative: str) -> None:
@@ -122,6 +156,18 @@ def test_prompt_and_negative(text: str, prompt: str, negative: str) -> None:
         ("x --seed 7", {"seed": 7}),
         ("x --SEED=7", {"seed": 7}),
         ("x —seed 7", {"seed": 7}),
+        ("x －－seed 7", {"seed": 7}),
+        ("x -- seed 7", {"seed": 7}),
+        ("x — seed 7", {"seed": 7}),
+        ("x －－ seed 7", {"seed": 7}),
+        ("x – seed 7 — ar 1:1", {"seed": 7}),
+        ("x -- steps 20 -- style sketch", {"steps": 20, "style": "sketch"}),
+        ('x -- style "oil paint"', {"style": "oil paint"}),
+        ("x -- private", {"private": True}),
+        ("x ﹣﹣n 2", {"count": 2}),
+        ("x --seed -1", {"seed": 99}),
+        ("x --seed −1", {"seed": 99}),
+        ("x -- seed -1", {"seed": 99}),
         ("--seed 4294967295 x", {"seed": MAX_SEED}),
         ("x --seed 1 --seed 2", {"seed": 2}),
         ("x --steps 20", {"steps": 20}),
@@ -181,7 +227,8 @@ def test_options_win_over_flags() -> None:
         ("x --seed --steps 4", "--seed needs a value"),
         ("x --no", "--no needs a value, for example --no text, hands."),
         ('x --style ""', "--style needs a value"),
-        ("x --seed -1", "--seed is a whole number from 0 to 4294967295"),
+        ("x --seed -2", "--seed is a whole number from 0 to 4294967295"),
+        ("x －－sede 7", "I don't know --sede. Did you mean --seed?"),
         ("x --seed 4294967296", "from 0 to 4294967295"),
         ("x --seed 1.5", "whole number"),
         ("x --seed 1_0", "whole number"),
@@ -219,8 +266,9 @@ def test_complaints_say_what_to_type(text: str, says: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", [f"a {{image: {LINK}}} b", f"a {{image {LINK}}} b", f"a {{Imagen:{LINK} }} b"]
-)
+    "text", [f"a {{image: {LINK}}} b", f"a {{image {LINK}}} b", f"a {{Imagen:{LINK} }} b",
+     f"a {{image: <{LINK}>}} b", f"a {{image:<{LINK}> }} b", f"a {{img <{LINK}>}} b"],
+)  # fmt: skip
 def test_links(text: str) -> None:
     request = asked(text)
     assert request.source == Linked(url=LINK)
@@ -241,6 +289,22 @@ def test_references() -> None:
     assert "leave the mask out" in complained("x --use restyle", reference=file, mask=PICTURE)
     assert "there is none" in complained("x", mask=PICTURE)
     assert "One reference" in complained(f"x {{image: {LINK}}}", reference=file)
+
+
+def test_a_style_whose_lora_is_for_another_model() -> None:
+    inked = {"inked": StyleEntry(suffix=", ink", lora="ink")}
+    loras = {"ink": LoraEntry(source="ink", models=("Dream XL",))}
+    catalog = CATALOG.model_copy(update={"styles": inked, "loras": loras})
+    refused = parse(raw("x --style inked"), catalog, default_model="tiny", random_seed=int)
+    assert isinstance(refused, Complaint)
+    words = say("en", refused.text, **refused.values)
+    assert words == "The style “inked” is not for the model “tiny”. It is for: Dream XL."
+    fits = parse(raw("x --style inked"), catalog, default_model="Dream XL", random_seed=int)
+    assert isinstance(fits, ImageRequest)
+
+
+def test_a_random_seed_as_an_option() -> None:
+    assert asked("x", options={"seed": -1}).seed == 99
 
 
 def test_values_are_shown_as_typed_whatever_they_hold() -> None:
@@ -272,7 +336,9 @@ PIECES = st.sampled_from(
     ["--", "—", "–", "−", "-", "(", ")", "{", "}", "{image:", "{image ", LINK, "seed", "--seed 5",
      "--no", "--no a", "--ar 3:2", "--style", "sketch", "--private", '"', "'", "“", "”", "«", ",",
      " ", "\\", ":", "=", "%", "a", "red fox", "(x:1.3)", "(-b -c)", "\u200b", "\u202e", "\x00",
-     "\n", "É", "ß", "İ", "--size 96x32", "--strength 0.3", "--use edit"]
+     "\n", "-- ", "－－", "— seed 7", "-- ar 3:2",
+     "\u200d", "👩", "🎨", "می", "'a'", "<", ">", "É", "ß", "İ",
+     "--size 96x32", "--strength 0.3", "--use edit"]
 )  # fmt: skip
 TEXTS = st.one_of(st.text(max_size=80), st.lists(PIECES, max_size=14).map("".join))
 

@@ -16,7 +16,9 @@ from yarl import URL
 
 from bot.core.line import Line
 from bot.discord.app import Easel, Translator, create_bot
+from bot.discord.commands import imagine
 from bot.i18n import say
+from storage.catalog import Catalog, ModelEntry
 from tests.conftest import make_settings
 from tests.fakes.discord_world import World
 from tests.wire.discord_api import check_limits
@@ -110,3 +112,14 @@ async def test_names_are_translated_where_discord_allows_it(
     found = await Translator().translate(text, discord.Locale.spain_spanish, context)
     assert found == (translated if kept else None)
     assert await Translator().translate(text, discord.Locale.german, context) is None
+
+
+@pytest.mark.parametrize("guidance", [0.0, 1.0, 3.0])
+def test_a_negative_prompt_is_offered_where_a_model_takes_one(guidance: float) -> None:
+    """CASES A3."""
+    turbo = ModelEntry(source="turbo", guidance_scale=guidance)
+    lcm = ModelEntry(source="lcm", guidance_scale=8.0, guidance_distilled=True)
+    command = imagine(Catalog(models={"turbo": turbo, "lcm": lcm}))
+    names = [parameter.name for parameter in command.parameters]
+    assert ("negative" in names) is (guidance > 1)
+    assert {"prompt", "reference"} <= set(names)

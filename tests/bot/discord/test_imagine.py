@@ -199,6 +199,23 @@ async def test_hostile_text_neither_pings_nor_renders(world: World) -> None:
     assert all(body["allowed_mentions"]["parse"] == [] for body in cards)
 
 
+async def test_cards_and_descriptions_have_names_and_no_ids(world: World) -> None:
+    """CASES A12: the request keeps the mention, for whoever checks it."""
+    bob, channel = world.bob.user.id, world.channel.id
+    said = await world.drawn(f"<:apple:123456789012345678> for <@{bob}> in <#{channel}>, 🍌")
+    assert world.entry.request.prompt == ":apple: for @bob in pictures, 🍌"
+    assert said.response is not None
+    assert said.response.embeds[0].title == "red apple for @\u2060bob in pictures, banana"
+    assert str(said.response.attachments[0].description).endswith(
+        "from the words: red apple for @bob in pictures, banana"
+    )
+
+
+async def test_a_mention_of_nobody_known(world: World) -> None:
+    await world.imagine("draw <@123456789012345678>")
+    assert world.entry.request.prompt == "draw @someone"
+
+
 async def test_five_deliveries_of_an_event_are_one_request(world: World) -> None:
     world.redeliver_events(5)
     said = await world.imagine()

@@ -1,12 +1,17 @@
 """Modals: edit a prompt, use any picture as a reference; also when a restart came in between."""
 
+from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
+import discord
 import pytest
 from simcord import InteractionResult
 
+from bot.core.steer import FROM_OURS, FROM_REFERENCE, REST_STAYS
+from bot.discord.modals import pictures_of
 from bot.i18n import say
-from storage.domain import Mode, ReferenceUse
+from storage.domain import Attached, Linked, Mode, ReferenceUse
 from storage.settings import Settings
 from tests.fakes.discord_world import World, button, refusal
 from tests.fakes.painter import png
@@ -61,6 +66,67 @@ async def test_the_edit_keeps_reference_and_mask(world: World) -> None:
     new, old = world.entries()
     assert new.request.reference == old.request.reference
     assert new.request.mode is Mode.INPAINT
+
+
+LONG = {"prompt": "a red apple " * 166, "negative": ", ".join(f"worm {n:03}" for n in range(200))}
+
+
+@pytest.mark.parametrize("locale", LOCALES)
+async def test_what_is_too_long_for_the_form_stays_as_it_was(world: World, locale: str) -> None:
+    """CASES A7."""
+    options = {"seed": 7, "style": "sketch", "aspect": "3:2", "steps": 9, "guidance": 3.5}
+    said = await world.drawn(LONG["prompt"], negative=LONG["negative"], count=2, **options)
+    with world.speaking(locale):
+        shown = await open_editor(world, said)
+    assert shown.modal is not None
+    [label] = shown.modal["components"]
+    assert label["description"] == say(locale, REST_STAYS)
+    assert boxes(shown)["prompt"]["value"] == LONG["prompt"].strip()
+    await world.alice.submit_modal(shown, {"prompt": "a green apple --seed 8"})
+    new, old = world.entries()
+    assert new.request == replace(old.request, prompt="a green apple", seed=8)
+    await world.alice.submit_modal(await open_editor(world, said), {"prompt": "a fig --no sugar"})
+    assert world.entry.request.negative_prompt == "sugar"
+
+
+@pytest.mark.parametrize("locale", LOCALES)
+async def test_the_form_says_what_the_picture_comes_from(world: World, locale: str) -> None:
+    """CASES A8: and lets who asked drop it."""
+    brought = await world.drawn(reference=("r.png", png(1)))
+    assert brought.response is not None
+    custom_id = button(brought.response.components, "vary")
+    varied = await world.alice.click(brought.response, custom_id=custom_id)
+    world.painter.paint()
+    await world.deliver()
+    for said, remark in ((brought, FROM_REFERENCE), (varied, FROM_OURS)):
+        with world.speaking(locale):
+            shown = await open_editor(world, said)
+        assert shown.modal is not None
+        assert shown.modal["components"][0]["description"] == say(locale, remark)
+        text = boxes(shown)["prompt"]["value"].replace("--use restyle", "--use none")
+        await world.alice.submit_modal(shown, {"prompt": text})
+        request = world.entry.request
+        assert (request.mode, request.parent_sha256) == (Mode.TEXT_TO_IMAGE, None)
+
+
+async def test_a_long_prompt_of_a_picture_from_a_picture(world: World) -> None:
+    said = await world.drawn(
+        LONG["prompt"], negative=LONG["negative"], reference=("r.png", png(1)), strength=0.3
+    )
+    shown = await open_editor(world, said)
+    assert shown.modal is not None
+    assert [c["type"] for c in shown.modal["components"]] == [10, 18], "remark and label"
+    [old] = world.entries()
+    await world.alice.submit_modal(shown, {"prompt": "a fig"})
+    assert world.entry.request == replace(old.request, prompt="a fig")
+    again = await open_editor(world, said)
+    await world.alice.submit_modal(again, {"prompt": "a fig --use none"})
+    assert world.entry.request.mode is Mode.TEXT_TO_IMAGE
+
+
+@pytest.mark.parametrize("remark", [REST_STAYS, FROM_OURS, FROM_REFERENCE])
+def test_remarks_are_not_cut(remark: str) -> None:
+    assert all(len(say(locale, remark)) <= 100 for locale in LOCALES)
 
 
 async def test_an_edit_of_a_private_request_stays_private(world: World) -> None:
@@ -128,6 +194,32 @@ async def test_any_picture_in_the_conversation_is_a_reference(world: World) -> N
     assert request.reference is not None
     assert request.reference.use is ReferenceUse.RESTYLE
     assert request.strength == 0.4
+
+
+async def test_a_picture_without_a_file_ending(world: World) -> None:
+    """CASES G9: Discord then does not say what it is."""
+    shown = await use(world, await bring(world, ("cat", png(5))))
+    await world.alice.submit_modal(shown, {"prompt": "a red apple"})
+    assert world.entry.request.mode is Mode.IMAGE_TO_IMAGE
+
+
+def test_pictures_inside_embeds() -> None:
+    """CASES G9: by Discord's own copy, and where there is none by the link, which has to be on the
+    list."""
+    proxied = {
+        "url": "https://a.example/b.png",
+        "proxy_url": "https://images-ext-1.discordapp.net/x",
+    }
+    elsewhere = {"url": "https://i.imgur.com/b.png", "proxy_url": "https://evil.example/x"}
+    embeds = [{"image": proxied}, {"thumbnail": elsewhere}, {"title": "words"}]
+    message = SimpleNamespace(
+        attachments=[],
+        embeds=[discord.Embed.from_dict(e) for e in embeds],  # type: ignore[arg-type]
+    )
+    assert pictures_of(message) == [  # type: ignore[arg-type]
+        Attached(name="x", size_bytes=0, address=proxied["proxy_url"]),
+        Linked(url=elsewhere["url"]),
+    ]
 
 
 async def test_of_several_pictures_one_is_chosen(world: World) -> None:

@@ -10,7 +10,7 @@ from storage import inbox
 from storage.domain import Mode
 from tests.fakes.painter import png
 from tests.fakes.slack_client import Seen
-from tests.fakes.slack_state import ALICE, PICTURES, SHARED
+from tests.fakes.slack_state import ALICE, BOB, PICTURES, SHARED
 from tests.fakes.slack_world import World
 
 ME = "<@U0EASEL>"
@@ -36,6 +36,14 @@ async def test_a_mention_is_answered_in_its_thread(world: World) -> None:
     _, answer = await world.seen(thread=said["ts"])
     assert len(answer["images"]) == 1
     assert len(await world.seen()) == 1, "the channel shows the question alone"
+
+
+async def test_who_is_mentioned_is_drawn_by_name(world: World) -> None:
+    """CASES A12: the request keeps the mention, for whoever checks it."""
+    await say(world, f"{ME} draw <@{BOB}> and :banana: in <#{PICTURES}>")
+    await shown(world)
+    name = (await world.app.people.get(world.app.client, "", BOB)).name
+    assert world.entry.request.prompt == f"draw @{name} and :banana: in pictures"
 
 
 async def test_a_mention_in_a_thread(world: World) -> None:

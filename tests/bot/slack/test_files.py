@@ -7,7 +7,7 @@ import pytest
 from slack_sdk.errors import SlackApiError
 
 from bot.references import Unavailable
-from bot.slack.files import FORM, attached, is_picture, reader
+from bot.slack.files import FORM, attached, is_picture, reader, shown
 from bot.slack.workspaces import web_client
 from storage.domain import (
     Attached,
@@ -240,3 +240,36 @@ async def test_what_the_form_alone_shows_us(settings: Settings, slack: FakeSlack
     ):
         with pytest.raises(Unavailable, match="I may not see that file"):
             await read(Attached(name="a.png", size_bytes=0, address=address))
+
+
+def test_pictures_that_are_no_files_of_the_message() -> None:
+    """CASES G9."""
+    message = {
+        "attachments": [
+            {"image_url": "https://i.imgur.com/a.png", "thumb_url": "https://i.imgur.com/s.png"},
+            {"blocks": [{"type": "image", "image_url": "https://i.imgur.com/b.png"}]},
+            {"text": "words"},
+        ],
+        "blocks": [
+            {"type": "image", "slack_file": {"id": "F1"}},
+            {"type": "image", "image_url": "http://plain.example/c.png"},
+        ],
+    }
+    assert shown(message) == [
+        "link:https://i.imgur.com/a.png",
+        "file:F1",
+        "link:https://i.imgur.com/b.png",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("file", "picture"),
+    [
+        ({"name": "cat", "mimetype": ""}, True),
+        ({"name": "cat", "mimetype": "application/octet-stream"}, True),
+        ({"name": "cat.exe", "mimetype": "application/octet-stream"}, False),
+        ({"name": "notes", "mimetype": "text/plain"}, False),
+    ],
+)
+def test_files_without_an_ending(file: dict[str, str], picture: bool) -> None:
+    assert is_picture(file) is picture

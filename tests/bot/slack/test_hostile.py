@@ -9,6 +9,7 @@ import pytest
 from bot.slack.words import typed
 from storage import log
 from storage.domain import Decision, JobState
+from storage.emoji import spoken
 from storage.log import LogEntry
 from storage.settings import Settings
 from tests.fakes.slack_client import FakeSlack, Seen
@@ -62,10 +63,11 @@ def paint(world: World) -> None:
 
 
 def check_card(raw: Seen, seen: Seen, entry: LogEntry) -> None:
-    """The title is the prompt, letter for letter, and its bold the only markup."""
+    """The title is the prompt, letter for letter but for emoji, which are words; its bold is the
+    only markup."""
     title = raw["blocks"][0]["text"]["text"]
     assert _SIGN.findall(title) == ["*", "*"], title
-    prompt = f"*{entry.request.prompt}".replace(JOINER, "")[:SHOWN]
+    prompt = f"*{spoken(entry.request.prompt, entry.locale)}".replace(JOINER, "")[:SHOWN]
     assert seen["text"].replace(JOINER, "").startswith(prompt)
 
 

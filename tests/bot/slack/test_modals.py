@@ -1,8 +1,13 @@
 """The form: by `/imagine` alone and by both shortcuts; errors stand at their field."""
 
+from dataclasses import replace
+
 import pytest
 
+from bot.core.steer import FROM_OURS
 from bot.slack.manifest import DRAW, REFERENCE
+from bot.slack.modals import _negative
+from storage.catalog import Catalog, ModelEntry
 from storage.domain import Mode
 from tests.fakes.painter import png
 from tests.fakes.slack_client import Seen
@@ -197,3 +202,49 @@ async def test_a_message_without_a_picture(world: World) -> None:
     await world.told(world.slack.message_shortcut, REFERENCE, message)
     assert await world.do(world.slack.modal) is None
     assert "There is no picture" in (await world.seen())[-1]["text"]
+
+
+async def test_what_is_too_long_for_the_form_stays_as_it_was(world: World) -> None:
+    """CASES A7: prompt and negative prompt fit into Slack's 3,000 characters apart only."""
+    prompt, negative = (
+        ("a red apple " * 140)[:1679],
+        ", ".join(f"worm {n}" for n in range(150))[:1388],
+    )
+    flags = "--seed 7 --style sketch --ar 3:2 --steps 9"
+    message = await world.drawn(f"{prompt} --no {negative} {flags}")
+    await world.press(message, "edit")
+    modal = await form(world)
+    assert modal["inputs"][0]["value"] == prompt.strip()
+    await world.told(world.slack.submit, modal, {"prompt": "a green apple --seed 8"})
+    new, old = world.entries()
+    assert new.request == replace(old.request, prompt="a green apple", seed=8)
+
+
+async def test_the_form_says_what_the_picture_comes_from(world: World) -> None:
+    """CASES A8."""
+    message = await world.drawn("a red apple")
+    await world.press(message, "enlarge")
+    world.painter.paint()
+    await world.deliver()
+    enlarged = (await world.seen())[-1]
+    await world.press(enlarged, "edit")
+    modal = await form(world)
+    assert FROM_OURS in str(modal)
+    text = modal["inputs"][0]["value"].replace("--use restyle", "--use none")
+    await world.told(world.slack.submit, modal, {"prompt": text})
+    assert world.entry.request.mode is Mode.TEXT_TO_IMAGE
+
+
+@pytest.mark.parametrize(
+    ("guidance", "hints"), [((0.0, 1.0), []), ((0.0, 7.0), ["Not with: a"]), ((7.0, 7.0), [None])]
+)
+def test_a_negative_prompt_is_offered_where_a_model_takes_one(
+    guidance: tuple[float, float], hints: list[str | None]
+) -> None:
+    """CASES A3."""
+    models = {
+        name: ModelEntry(source=name, guidance_scale=scale)
+        for name, scale in zip("ab", guidance, strict=True)
+    }
+    fields = _negative("en", Catalog(models=models))
+    assert [field.get("hint", {}).get("text") for field in fields] == hints

@@ -129,4 +129,9 @@ def test_no_entity_is_cut_in_half(limit: int) -> None:
     ],
 )
 def test_what_slack_made_of_it_is_undone(sent: str, meant: str) -> None:
-    assert typed(sent) == meant
+    assert typed(sent) == typed(sent, "U0EASEL") == meant
+
+
+def test_who_else_is_mentioned_stays() -> None:
+    sent = "<@U0EASEL> draw <@U0BOB> in <#C1|general>"
+    assert typed(sent, "U0EASEL") == "draw <@U0BOB> in <#C1|general>"
