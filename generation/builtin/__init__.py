@@ -10,7 +10,8 @@ from typing import Final
 
 MODEL_FOLDER: Final = Path(__file__).parent / "model"
 """A stock diffusers folder, and beside it `README.md`, `NOTICE`, `sheet.png`, `names.json`,
-`synonyms.json` (other words for the same things) and `training.json`."""
+`synonyms.json` (other words for the same things), `words.json` (what captions were made of besides)
+and `training.json`."""
 
 DEFAULT_STEPS: Final = 8
 DEFAULT_GUIDANCE: Final = 2.0

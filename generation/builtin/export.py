@@ -14,7 +14,7 @@ from generation.builtin.concepts import Concept
 from generation.builtin.networks import Networks, new_scheduler
 from generation.builtin.sentences import SENTENCES
 from generation.builtin.sources import LANGUAGES
-from generation.builtin.words import without_accents
+from generation.builtin.words import known_words, without_accents
 
 SHEET_PROMPTS: Final = (
     "a red apple", "a green apple", "a cat", "a castle", "a guitar", "a unicorn", "sandía",
@@ -127,11 +127,13 @@ def write_model(
 
 
 def write_names(concepts: list[Concept], folder: Path) -> None:
-    """`names.json`: one name a concept; `synonyms.json`: the others that captions used."""
+    """`names.json`: one name a concept; `synonyms.json`: the others that captions used;
+    `words.json`: what captions are made of besides, without accents."""
     names = {language: [c.names[language][0] for c in concepts] for language in LANGUAGES}
     synonyms = {language: [c.names[language][1:] for c in concepts] for language in LANGUAGES}
     _write_json(folder / "names.json", names)
     _write_json(folder / "synonyms.json", synonyms)
+    _write_json(folder / "words.json", sorted(known_words([])))
 
 
 def _write_json(path: Path, content: Any) -> None:
