@@ -11,15 +11,7 @@ from slack_bolt.context.async_context import AsyncBoltContext
 from bot.i18n import mark, say
 from bot.slack import modals, personal
 from bot.slack.blocks import section
-from bot.slack.intake import (
-    Heard,
-    apologising,
-    asks_privately,
-    client_of,
-    hear,
-    raw_command,
-    take,
-)
+from bot.slack.intake import Heard, asks_privately, hearing, raw_command, take
 from bot.slack.words import typed
 from storage.domain import RawCommand
 
@@ -53,8 +45,7 @@ def register(app: Easel) -> None:
             return
         await ack()
         raw = raw_command(context, "trigger", trigger, channel_id=where)
-        heard = await hear(app, client_of(context), raw)
-        async with apologising(heard):
+        async with hearing(app, context, raw) as heard:
             if text:
                 await talk(heard, text)
             else:

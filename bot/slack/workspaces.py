@@ -322,6 +322,8 @@ class Person:
     locale: str = "en"
     manages: bool = False
     """Owner or administrator of the workspace."""
+    enterprise_id: str = ""
+    """Empty where there is none."""
 
 
 class People:
@@ -335,7 +337,7 @@ class People:
         self, client: AsyncWebClient, team_id: str, user_id: str, *, sure: bool = False
     ) -> Person:
         """Somebody whom Slack does not tell us about speaks English and manages nothing. Who has to
-        be `sure` of their rights is given the error instead, if it passes."""
+        be `sure` of them is given the error instead, if it passes."""
         key = (team_id, user_id)
         until, person = self._known.get(key, (0.0, Person()))
         if self._clock() < until:
@@ -350,6 +352,7 @@ class People:
         person = Person(
             locale=pick_locale(user.get("locale")),
             manages=bool(user.get("is_admin") or user.get("is_owner")),
+            enterprise_id=str((user.get("enterprise_user") or {}).get("enterprise_id") or ""),
         )
         if len(self._known) >= REMEMBERED_PEOPLE:
             self._known.clear()
