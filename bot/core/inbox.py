@@ -105,7 +105,7 @@ class Inbox:
         """
         if self._closed:
             raise Unanswered
-        self.application = self.application or raw.application
+        self.application = raw.application or self.application
         written: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._heard.append((raw, self._envelope.pack(raw), written))
         self._begin_to_write()

@@ -92,6 +92,7 @@ class Easel(AsyncApp):
         self, body: Mapping[str, Any], next: Callable[[], Awaitable[None]]
     ) -> None:
         self.workspaces.heard(str(body.get("api_app_id") or ""))
+        self.inbox.application = self.workspaces.application
         await next()
 
     def _signing_secret_of(self, settings: Settings) -> str:

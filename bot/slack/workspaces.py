@@ -293,8 +293,9 @@ class Workspaces:
                 self.application = str(bot.get("app_id") or "")
 
     def heard(self, app_id: str) -> None:
-        """Every event names the app that it is for."""
-        self.application, self.locked = self.application or app_id, False
+        """Every event names the app that it is for, which may have been replaced since the newest
+        workspace installed it."""
+        self.application, self.locked = app_id or self.application, False
 
     async def client(
         self, enterprise_id: str, team_id: str, *, patient: bool = False

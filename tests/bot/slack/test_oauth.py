@@ -150,6 +150,20 @@ async def test_a_restart_knows_whose_messages_to_show(world: World, address: str
     assert world.show.application == APP
 
 
+async def test_an_app_in_the_place_of_another_serves_without_a_restart(
+    world: World, address: str
+) -> None:
+    """What it started with is the old one's id; the first event has the new one's."""
+    await install(world, address)
+    app = world.app
+    app.workspaces.application = app.inbox.application = "A0OLD"
+    await world.told(world.slack.open_home)
+    assert (world.show.application, app.inbox.application) == (APP, APP)
+    await world.imagine("a red apple")
+    await world.deliver()
+    assert len(await world.seen()) == 1
+
+
 async def test_a_forged_state_installs_nothing(world: World, address: str) -> None:
     code = await world.do(world.slack.authorise)
     url = f"http://{address}/slack/oauth_redirect"
