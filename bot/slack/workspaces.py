@@ -162,9 +162,9 @@ class Installations(AsyncInstallationStore, AsyncAuthorize):
         """Of the newest installation that the key opens; empty while there is none. Raises
         Operators when it opens none of them."""
         wrong = None
-        for sealed in await self._line.read(slack_installations.newest_first):
+        for row in await self._line.read(slack_installations.newest_first):
             try:
-                return str(opened(self._fernet, sealed).app_id or "")
+                return str(opened(self._fernet, row.sealed).app_id or "")
             except Operators as error:
                 wrong = error
         if wrong is not None:
