@@ -16,7 +16,7 @@ from bot.discord.intake import reader
 from bot.discord.reply import Address, Reply
 from bot.discord.words import words
 from bot.i18n import say
-from storage import deliveries, inbox, log
+from storage import deliveries, inbox
 from storage.domain import Complaint, Kept, RawCommand
 from storage.log import LogEntry
 
@@ -85,10 +85,8 @@ async def _draw(client: Easel, raw: RawCommand) -> bool:
 
 async def _readable(client: Easel, raw: RawCommand, sha256: str) -> LogEntry | Complaint:
     """The request that made a picture of ours, if this person may draw from it."""
-    entry = await client.line.read(lambda s: log.by_picture(s, sha256))
-    if entry is None:
-        return Complaint(text="This picture is not here any more.")
-    return await entry_for(client, replace(raw, about=str(entry.job_id)), steer.may_read)
+    viewer = steer.Viewer(requester=raw.requester, place=raw.place)
+    return await client.line.read(lambda s: steer.entry_of_picture(s, sha256, viewer))
 
 
 async def _parent(client: Easel, raw: RawCommand) -> LogEntry | Complaint:
