@@ -8,10 +8,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-import discord
 from sqlalchemy.orm import Session
 
 from bot.core import steer
+from bot.discord.errors import passes
 from bot.discord.intake import reader
 from bot.discord.reply import Address, Reply
 from bot.discord.words import words
@@ -44,7 +44,7 @@ class Acts:
         await Reply(self._client, raw).apologise()
 
     def passes(self, error: Exception) -> bool:
-        return isinstance(error, (discord.DiscordServerError, discord.RateLimited))
+        return passes(error)
 
 
 async def entry_for(client: Easel, raw: RawCommand, right: steer.Right) -> LogEntry | Complaint:

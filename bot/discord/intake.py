@@ -15,6 +15,7 @@ from tenacity import retry, retry_if_exception_type, stop_after_attempt
 from bot.core import values
 from bot.core.inbox import UNANSWERED, Unanswered
 from bot.core.written import Written, read
+from bot.discord.errors import passes
 from bot.discord.reply import ALREADY_ACKNOWLEDGED, TOKEN_LIFE, UNKNOWN_INTERACTION, sorry
 from bot.discord.words import words
 from bot.i18n import mark, pick_locale, say
@@ -212,9 +213,11 @@ async def _heard(interaction: Interaction, raw: RawCommand) -> RawCommand | None
         return None
     try:
         message_id = await _defer(interaction, raw)
-    except (aiohttp.ClientError, OSError, discord.DiscordServerError):
+    except (aiohttp.ClientError, OSError):
         return raw  # It may have got through; who acts on it acknowledges it again.
     except discord.HTTPException as error:
+        if passes(error):
+            return raw
         if error.code not in (UNKNOWN_INTERACTION, ALREADY_ACKNOWLEDGED):
             await inbox.drop(raw)  # The person is told that something went wrong.
             raise
