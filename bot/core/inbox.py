@@ -50,6 +50,9 @@ UNANSWERED = mark(
 )
 
 
+SORRY = mark("Something went wrong here. Try again; if it stays so, tell who runs me.")
+
+
 class Unanswered(Exception):
     """Nothing is written down: the database does not answer, or this process is about to leave."""
 

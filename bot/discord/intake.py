@@ -12,9 +12,7 @@ import discord
 import structlog
 from tenacity import retry, retry_if_exception_type, stop_after_attempt
 
-from bot.core import values
 from bot.core.inbox import UNANSWERED, Unanswered
-from bot.core.written import Written, read
 from bot.discord.errors import passes
 from bot.discord.reply import ALREADY_ACKNOWLEDGED, TOKEN_LIFE, UNKNOWN_INTERACTION, sorry
 from bot.discord.words import words
@@ -120,17 +118,6 @@ def requester_of(interaction: Interaction) -> Requester:
         locale=locale_of(interaction),
         manages=interaction.permissions.manage_messages,
     )
-
-
-def asks_privately(text: str) -> bool:
-    """Whether `--private` stands in the text: the placeholder must know before all is parsed."""
-    written = read(text)
-    if not isinstance(written, Written):
-        return False
-    try:
-        return values.yes(written.options.get("private", "no"))
-    except values.Wrong:
-        return False
 
 
 def attached(file: discord.Attachment | None) -> Attached | None:

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 from slack_bolt.context.ack.async_ack import AsyncAck
 from slack_bolt.context.async_context import AsyncBoltContext
 
+from bot.core.values import asks_privately
 from bot.i18n import mark, say
 from bot.slack import modals, personal
 from bot.slack.blocks import section
-from bot.slack.intake import Heard, asks_privately, hearing, raw_command, take
+from bot.slack.intake import Heard, hearing, raw_command, take
 from bot.slack.words import typed
 from storage.domain import RawCommand
 

@@ -17,10 +17,9 @@ from slack_bolt.context.respond.async_respond import AsyncRespond
 from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot.core import steer, values
-from bot.core.inbox import UNANSWERED, Unanswered
+from bot.core import steer
+from bot.core.inbox import SORRY, UNANSWERED, Unanswered
 from bot.core.line import Line
-from bot.core.written import Written, read
 from bot.i18n import LOCALES, say
 from bot.slack.blocks import Block, plain
 from bot.slack.tenants import is_at_home, is_in_doubt
@@ -307,12 +306,7 @@ def client_of(context: AsyncBoltContext) -> AsyncWebClient:
 async def apologise(heard: Heard) -> None:
     """Something of ours broke; whoever waits should know."""
     with suppress(SlackApiError, aiohttp.ClientError, OSError, ValueError):
-        await heard.tell(
-            say(
-                heard.locale,
-                "Something went wrong here. Try again; if it stays so, tell who runs me.",
-            )
-        )
+        await heard.tell(say(heard.locale, SORRY))
 
 
 @asynccontextmanager
@@ -328,14 +322,3 @@ async def hearing(
     except Exception as error:
         logger.error("slack.failed", error=type(error).__name__)
         await apologise(heard)
-
-
-def asks_privately(text: str) -> bool:
-    """Whether `--private` stands in the text: where to post must be known before all is parsed."""
-    written = read(text)
-    if not isinstance(written, Written):
-        return False
-    try:
-        return values.yes(written.options.get("private", "no"))
-    except values.Wrong:
-        return False
