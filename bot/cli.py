@@ -23,6 +23,7 @@ from bot.terminal.start import (
     open_database,
     plain_console,
     read_settings,
+    ready_database,
     ready_settings,
     stop,
     upgrade,
@@ -233,6 +234,21 @@ def slack_manifest(
     from bot.slack.manifest import manifest
 
     typer.echo(json.dumps(manifest(url.rstrip("/")), indent=2))
+
+
+@slack_app.command("forget")
+def slack_forget(
+    workspace: Annotated[str, typer.Argument(help="Its id, or that of a whole enterprise.")],
+) -> None:
+    """Take out the token with which a workspace has installed the app."""
+    from storage import slack_installations
+
+    database = ready_database(read_settings())
+    with contextlib.closing(database), database.write() as session:
+        found = slack_installations.forget(session, workspace)
+    if not found:
+        typer.echo(f"No workspace {workspace} has installed the app.", err=True)
+        raise typer.Exit(1)
 
 
 @app.command()

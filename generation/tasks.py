@@ -95,16 +95,24 @@ _open = contextlib.ExitStack()
 
 @worker_init.connect
 def _make(sender: Any, **_: Any) -> None:
+    """Celery would log another exception than SystemExit and go on without a worker."""
+    try:
+        _begin(sender)
+    except (OSError, ValueError, ModelUnavailable, migrate.Behind) as error:
+        raise SystemExit(f"This worker cannot start. {str(error).partition(chr(10))[0]}") from None
+    except Exception as error:
+        # What libraries say may quote an address with a password.
+        logs.crashed(error)
+        raise SystemExit(f"This worker cannot start ({type(error).__name__}).") from None
+
+
+def _begin(sender: Any) -> None:
     chat_secrets.drop()
     _look_at_the_schema()
     _keep_to_few_arenas()
     global _capacity
     _capacity = sender.concurrency
-    try:
-        it = worker()
-    except (OSError, ValueError, ModelUnavailable) as error:
-        # Celery would log another exception and go on without a worker.
-        raise SystemExit(f"This worker cannot start. {str(error).partition(chr(10))[0]}") from None
+    it = worker()
     checks = {
         "worker": lambda: "about to leave" if it.draining.is_set() else health.WELL,
         "database": health.database_answers(it.database),
@@ -114,13 +122,11 @@ def _make(sender: Any, **_: Any) -> None:
 
 
 def _look_at_the_schema() -> None:
-    """Raises SystemExit with words for an older one, which a worker must not change: it may have
-    been started before its operator has run `easel migrate`."""
+    """Raises Behind for an older one, which a worker must not change: it may have been started
+    before its operator has run `easel migrate`."""
     database = connect(Settings.for_worker())
     try:
         migrate.begin(database)
-    except migrate.Behind as error:
-        raise SystemExit(str(error)) from None
     finally:
         database.close()
 
@@ -149,11 +155,16 @@ def _leave(exitcode: int | None, **_: Any) -> None:
 def _drain_and_end(status: int) -> None:
     """Hand back what is in hand and go. Celery's own way out takes seconds more, for messages
     that mean nothing to us: a ring is no more than a ring."""
-    it = worker()
-    it.drain()
-    with contextlib.suppress(OperationalError), it.database.write() as session:
-        places.worker_gone(session, it.name)
-    os._exit(status)
+    try:
+        it = worker()
+        it.drain()
+        with contextlib.suppress(OperationalError), it.database.write() as session:
+            places.worker_gone(session, it.name)
+    except Exception as error:
+        logs.crashed(error)
+        status = status or 1
+    finally:
+        os._exit(status)
 
 
 def _look() -> None:

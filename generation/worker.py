@@ -53,9 +53,6 @@ persistent = retry(
     reraise=True,
 )
 
-
-_UNTOUCHED = Cancelled()
-
 STORE_SECONDS = 10.0
 """A store that takes nothing for so long is not there, or full."""
 
@@ -289,7 +286,7 @@ class Worker:
             log.error("job.unsettled", job=str(job.id), error=type(error).__name__)
 
     @persistent
-    def _release(self, job: GenerationJob, cancelled: Cancelled = _UNTOUCHED) -> None:
+    def _release(self, job: GenerationJob, cancelled: Cancelled = leases.UNTOUCHED) -> None:
         with self.database.write() as session:
             released = leases.release(session, job, self.database.clock(), cancelled)
         log.info("job.released", job=str(job.id), written=released)

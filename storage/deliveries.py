@@ -38,7 +38,7 @@ def create(
         DeliveryRow,
         job_id=job_id,
         platform=platform,
-        application=application or address.get("application_id", ""),
+        application=application,
         address=dict(address),
         message_id=address.get("message_id", ""),
         created_at=now,

@@ -75,9 +75,8 @@ def forget(
     forgotten.add(blobs, account, now)
     with database.write() as session:
         newest = _begin(session, account, now, keep)
-    if newest is not None:
-        _empty(database, blobs, account, newest, keep, pause)
-    purge(database)
+    emptied = newest is not None and _empty(database, blobs, account, newest, keep, pause)
+    purge(database, EMPTIED if emptied else BEGUN)
     with database.read() as session:
         return remains(session, account)
 
@@ -297,19 +296,23 @@ def _hashes(session: Session, requests: Sequence[UUID]) -> set[str]:
     return {h for h in found if h}
 
 
-def purge(database: Database) -> None:
+EMPTIED: tuple[type[Base], ...] = (
+    *(RequestRow, SearchRow, VerdictRow, ReviewRow, PictureRow),
+    *(DeliveryRow, UsageRow, InboxRow),
+)
+BEGUN: tuple[type[Base], ...] = (InboxRow, ReviewRow)
+"""What may have been emptied of who has no requests."""
+
+
+def purge(database: Database, tables: Sequence[type[Base]] = EMPTIED) -> None:
     """What the database keeps of deleted rows goes from its files too."""
     if database.is_sqlite:
         _merge_search(database)
         database.checkpoint()
     else:
-        database.vacuum(*(row.__tablename__ for row in EMPTIED))
+        database.vacuum(*(row.__tablename__ for row in tables))
 
 
-EMPTIED: tuple[type[Base], ...] = (
-    *(RequestRow, SearchRow, VerdictRow, ReviewRow, PictureRow),
-    *(DeliveryRow, UsageRow, InboxRow),
-)
 MERGED_PAGES = 500
 
 

@@ -207,7 +207,7 @@ def _spent(job: JobRow | Row[*tuple[Any, ...]], now: datetime) -> float:
     return float(job.device_seconds + lost.total_seconds())
 
 
-_UNTOUCHED = Cancelled()
+UNTOUCHED = Cancelled()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -236,7 +236,7 @@ def renew(
 
 
 def release(
-    session: Session, job: GenerationJob, now: datetime, cancelled: Cancelled = _UNTOUCHED
+    session: Session, job: GenerationJob, now: datetime, cancelled: Cancelled = UNTOUCHED
 ) -> bool:
     """Hand an unfinished job back in good order (the worker is going down). False if nobody is
     to take it up: it has another holder, or its person has cancelled it, so that it ends here,

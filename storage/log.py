@@ -97,16 +97,15 @@ def entry(session: Session, job_id: UUID) -> LogEntry | None:
     return found[0] if found else None
 
 
-def by_picture(session: Session, sha256: str) -> LogEntry | None:
-    """The newest request that made this picture."""
-    job_id = session.scalar(
+def by_picture(session: Session, sha256: str) -> Sequence[UUID]:
+    """Jobs that made this picture, newest first: who repeats a request with its seed makes it
+    again."""
+    return session.scalars(
         select(PictureRow.job_id)
         .join(JobRow, JobRow.id == PictureRow.job_id)
         .where(PictureRow.sha256 == sha256)
         .order_by(JobRow.created_at.desc())
-        .limit(1)
-    )
-    return entry(session, job_id) if job_id else None
+    ).all()
 
 
 def by_prefix(session: Session, prefix: str) -> LogEntry | None:

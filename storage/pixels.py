@@ -18,6 +18,14 @@ Place = tuple[str, bool]
 """A hash, and whether it is kept apart."""
 
 
+class Lost(FileNotFoundError):
+    """Pixels that rows want lie in neither place; `hashes` has theirs."""
+
+    def __init__(self, hashes: Sequence[str]) -> None:
+        super().__init__(*hashes)
+        self.hashes = hashes
+
+
 def wanted(session: Session, hashes: Iterable[str]) -> set[Place]:
     """Where rows expect these pixels."""
     hashes = set(hashes)
@@ -38,20 +46,20 @@ def settle(
     as others do: who comes last has seen the newest rows. `stored` is where the caller has just
     put some of them, which costs no look at the store if rows want them there and nowhere else.
 
-    Raises FileNotFoundError, once all others are in their place, for what lies in neither."""
+    Raises Lost once all others are in their place."""
     every = sorted(set(hashes))
-    lost: FileNotFoundError | None = None
+    lost: dict[str, None] = {}
     for start in range(0, len(every), BATCH):
         placed = {sha256: {(sha256, apart)} for sha256, apart in stored}
         while wrong := _misplaced(database, every[start : start + BATCH], placed):
             for sha256, places in wrong.items():
                 try:
                     _place(blobs, sha256, places)
-                except FileNotFoundError as error:  # The others have to go all the same.
-                    lost = lost or error
+                except FileNotFoundError:  # The others have to go all the same.
+                    lost[sha256] = None
             placed |= wrong
     if lost:
-        raise lost
+        raise Lost([*lost])
 
 
 def _misplaced(

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import and_, false, or_, select
+from sqlalchemy import Row, and_, false, or_, select
 from sqlalchemy import delete as delete_rows
 from sqlalchemy.orm import Session
 
@@ -31,9 +31,19 @@ def find(session: Session, enterprise_id: str, team_id: str) -> str | None:
     return ranked[0].sealed if ranked else None
 
 
-def newest_first(session: Session) -> Sequence[str]:
-    order = SlackInstallationRow.installed_at.desc()
-    return session.scalars(select(SlackInstallationRow.sealed).order_by(order)).all()
+def newest_first(session: Session) -> Sequence[Row[str, str, str]]:
+    """`enterprise_id`, `team_id` and `sealed` of each."""
+    of = SlackInstallationRow
+    columns = select(of.enterprise_id, of.team_id, of.sealed)
+    return session.execute(columns.order_by(of.installed_at.desc())).all()
+
+
+def forget(session: Session, workspace_id: str) -> bool:
+    """Of the workspace, or of the whole enterprise, that has this id. False if there was none."""
+    of = SlackInstallationRow
+    whole = and_(of.enterprise_id == workspace_id, of.team_id == "")
+    gone = delete_rows(of).where(or_(of.team_id == workspace_id, whole)).returning(of.team_id)
+    return bool(session.execute(gone).all())
 
 
 def delete(session: Session, enterprise_id: str, team_id: str) -> None:

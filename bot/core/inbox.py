@@ -50,6 +50,9 @@ UNANSWERED = mark(
 )
 
 
+SORRY = mark("Something went wrong here. Try again; if it stays so, tell who runs me.")
+
+
 class Unanswered(Exception):
     """Nothing is written down: the database does not answer, or this process is about to leave."""
 
@@ -105,7 +108,7 @@ class Inbox:
         """
         if self._closed:
             raise Unanswered
-        self.application = self.application or raw.application
+        self.application = raw.application or self.application
         written: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._heard.append((raw, self._envelope.pack(raw), written))
         self._begin_to_write()

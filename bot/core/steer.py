@@ -276,6 +276,17 @@ def entry_for(session: Session, job_id: UUID, viewer: Viewer, right: Right) -> L
     )
 
 
+def entry_of_picture(session: Session, sha256: str, viewer: Viewer) -> LogEntry | Complaint:
+    """A request that made this picture of ours and that the viewer may read, if there is any."""
+    why = Complaint(text="This picture is not here any more.")
+    for job_id in log.by_picture(session, sha256):
+        entry = entry_for(session, job_id, viewer, may_read)
+        if isinstance(entry, LogEntry):
+            return entry
+        why = entry
+    return why
+
+
 def report(session: Session, job_id: UUID, viewer: Viewer, now: datetime) -> Complaint | None:
     """Ask moderators to look, or say why not."""
     entry = entry_for(session, job_id, viewer, lambda *_: True)

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 
-from bot.core.written import unknown
+from bot.core.written import Written, read, unknown
 from storage.catalog import ModelEntry
 from storage.domain import Complaint, ReferenceUse
 
@@ -174,3 +174,15 @@ def known(typed: str | None, known: Mapping[str, object], texts: tuple[str, str]
         if name.casefold() == typed.casefold():
             return name
     raise Wrong(unknown(typed, list(known), texts))
+
+
+def asks_privately(text: str) -> bool:
+    """Whether `--private` stands in the text: where to answer must be known before all is
+    parsed."""
+    written = read(text)
+    if not isinstance(written, Written):
+        return False
+    try:
+        return yes(written.options.get("private", "no"))
+    except Wrong:
+        return False

@@ -14,11 +14,12 @@ from sqlalchemy.orm import Session
 
 from bot.core import steer
 from bot.core.named import introduced, strangers
+from bot.discord.errors import passes
 from bot.discord.intake import reader
 from bot.discord.reply import Address, Reply
 from bot.discord.words import words
 from bot.i18n import say
-from storage import deliveries, inbox, log
+from storage import deliveries, inbox
 from storage.domain import Complaint, Kept, RawCommand
 from storage.log import LogEntry
 
@@ -46,7 +47,7 @@ class Acts:
         await Reply(self._client, raw).apologise()
 
     def passes(self, error: Exception) -> bool:
-        return isinstance(error, (discord.DiscordServerError, discord.RateLimited))
+        return passes(error)
 
 
 async def entry_for(client: Easel, raw: RawCommand, right: steer.Right) -> LogEntry | Complaint:
@@ -105,10 +106,8 @@ async def _person(client: Easel, guild: discord.Guild | None, id_: int) -> str:
 
 async def _readable(client: Easel, raw: RawCommand, sha256: str) -> LogEntry | Complaint:
     """The request that made a picture of ours, if this person may draw from it."""
-    entry = await client.line.read(lambda s: log.by_picture(s, sha256))
-    if entry is None:
-        return Complaint(text="This picture is not here any more.")
-    return await entry_for(client, replace(raw, about=str(entry.job_id)), steer.may_read)
+    viewer = steer.Viewer(requester=raw.requester, place=raw.place)
+    return await client.line.read(lambda s: steer.entry_of_picture(s, sha256, viewer))
 
 
 async def _parent(client: Easel, raw: RawCommand) -> LogEntry | Complaint:

@@ -14,6 +14,7 @@ from yarl import URL
 from bot.compose import build_line
 from bot.core.inbox import Inbox
 from bot.core.line import Line
+from bot.core.privacy import Privacy
 from bot.discord import acts, commands, manage, modals, personal
 from bot.discord.acts import Acts
 from bot.discord.buttons import CardButton, PictureSelect
@@ -78,6 +79,7 @@ class Easel(discord.Client):
         # discord.py would read whatever comes, whole.
         self.http.get_from_cdn = from_cdn  # type: ignore[method-assign]
         self.line = line
+        self.privacy = Privacy(line)
         settings = line.settings
         self.inbox = Inbox(
             line.database,

@@ -10,10 +10,10 @@ from discord.app_commands import Choice, locale_str
 
 from bot.core.grammar import MAX_COUNT, MAX_PROMPT_CHARACTERS, MAX_SEED
 from bot.core.names import suggest_names
+from bot.core.values import asks_privately
 from bot.discord.intake import (
     Interaction,
     ask,
-    asks_privately,
     attached,
     locale_of,
     quietly,

@@ -81,6 +81,14 @@ def refusal(error: discord.HTTPException) -> Refusal:
     return Gone(code) if error.status == 404 else Doubtful(code)
 
 
+def passes(error: Exception) -> bool:
+    """Whether Discord would answer otherwise a little later. A webhook's 429 is a plain
+    HTTPException."""
+    if isinstance(error, discord.HTTPException):
+        return isinstance(refusal(error), RetryLater)
+    return isinstance(error, discord.RateLimited)
+
+
 @contextmanager
 def sorting(*, removing: bool = False) -> Iterator[None]:
     """Discord's errors become refusals. While `removing`, nothing but NOT_THERE means that it is

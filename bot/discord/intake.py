@@ -12,9 +12,8 @@ import discord
 import structlog
 from tenacity import retry, retry_if_exception_type, stop_after_attempt
 
-from bot.core import values
 from bot.core.inbox import UNANSWERED, Unanswered
-from bot.core.written import Written, read
+from bot.discord.errors import passes
 from bot.discord.reply import ALREADY_ACKNOWLEDGED, TOKEN_LIFE, UNKNOWN_INTERACTION, sorry
 from bot.discord.words import words
 from bot.i18n import mark, pick_locale, say
@@ -121,17 +120,6 @@ def requester_of(interaction: Interaction) -> Requester:
     )
 
 
-def asks_privately(text: str) -> bool:
-    """Whether `--private` stands in the text: the placeholder must know before all is parsed."""
-    written = read(text)
-    if not isinstance(written, Written):
-        return False
-    try:
-        return values.yes(written.options.get("private", "no"))
-    except values.Wrong:
-        return False
-
-
 def attached(file: discord.Attachment | None) -> Attached | None:
     """Its bytes are read while the request is taken: the link dies within a day."""
     if file is None:
@@ -212,9 +200,11 @@ async def _heard(interaction: Interaction, raw: RawCommand) -> RawCommand | None
         return None
     try:
         message_id = await _defer(interaction, raw)
-    except (aiohttp.ClientError, OSError, discord.DiscordServerError):
+    except (aiohttp.ClientError, OSError):
         return raw  # It may have got through; who acts on it acknowledges it again.
     except discord.HTTPException as error:
+        if passes(error):
+            return raw
         if error.code not in (UNKNOWN_INTERACTION, ALREADY_ACKNOWLEDGED):
             await inbox.drop(raw)  # The person is told that something went wrong.
             raise

@@ -19,11 +19,11 @@ from discord import ui
 
 from bot.core import steer
 from bot.core.grammar import MAX_PROMPT_CHARACTERS
+from bot.core.values import asks_privately
 from bot.discord.buttons import JOB, Press, on
 from bot.discord.intake import (
     Interaction,
     ask,
-    asks_privately,
     attached,
     locale_of,
     quietly,

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import io
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -22,9 +20,8 @@ from bot.discord.intake import Interaction, hear, locale_of, quietly, raw_comman
 from bot.discord.reply import Reply
 from bot.discord.words import escape, words
 from bot.i18n import format_duration, mark, say, say_n
-from storage import deliveries, export, forget, inbox
+from storage import deliveries, export, inbox
 from storage.domain import Account, Complaint, RawCommand, Requester
-from storage.inbox import Envelope
 
 if TYPE_CHECKING:
     from bot.discord.app import Easel
@@ -127,12 +124,13 @@ async def send_all(interaction: Interaction) -> None:
 
 async def _export(client: Easel, raw: RawCommand) -> bool:
     person, reply = raw.requester, Reply(client, raw)
-    envelope = Envelope(client.line.settings.fernet())
-    stored = await client.line.read(lambda s: export.person(s, person.account, envelope))
-    limit = raw.place.upload_limit_bytes
-    first, *more = _files(await asyncio.to_thread(export.files, stored, limit))
-    words = say(person.locale, "All that is stored about you. Pictures are named by their hash.")
-    await reply.edit(content=words, attachments=[first])
+    files = await client.privacy.export(person.account, raw.place.upload_limit_bytes)
+    if isinstance(files, Complaint):
+        await reply.edit(content=words(person.locale, files))
+        return False
+    first, *more = _files(files)
+    text = say(person.locale, "All that is stored about you. Pictures are named by their hash.")
+    await reply.edit(content=text, attachments=[first])
     for file in more:
         await reply.send(file)
     return False
@@ -162,14 +160,14 @@ async def delete(interaction: Interaction) -> None:
 
 async def _forget(client: Easel, raw: RawCommand) -> bool:
     """The button names the person, so nobody else's press can mean them."""
-    person, line = raw.requester, client.line
-    if str(steer.target(raw.about).job_id.int) == person.user_id:
-        keep = timedelta(days=line.settings.blocked_kept_days)
-        remains = await asyncio.to_thread(
-            forget.forget, line.database, line.blobs, person.account, keep=keep
-        )
-        text = mine.forgotten(person.locale, remains)
-        await Reply(client, raw).edit(content=text, view=None)
+    person, reply = raw.requester, Reply(client, raw)
+    if str(steer.target(raw.about).job_id.int) != person.user_id:
+        return False
+    remains = await client.privacy.forget(person.account)
+    if isinstance(remains, Complaint):
+        await reply.complain(remains)
+    else:
+        await reply.edit(content=mine.forgotten(person.locale, remains), view=None)
     return False
 
 

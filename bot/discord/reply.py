@@ -12,6 +12,8 @@ import discord
 import structlog
 from discord.http import Route
 
+from bot.core.inbox import SORRY
+from bot.discord.errors import DEAD_TOKEN, UNKNOWN_MESSAGE
 from bot.discord.words import words
 from bot.i18n import say
 from storage.domain import Complaint, RawCommand
@@ -36,7 +38,6 @@ class _Original:
 
 
 ORIGINAL: Any = _Original()
-UNKNOWN_MESSAGE, UNKNOWN_WEBHOOK, INVALID_TOKEN = 10008, 10015, 50027
 UNKNOWN_INTERACTION, ALREADY_ACKNOWLEDGED = 10062, 40060
 DEFERRED_MESSAGE, DEFERRED_UPDATE = 5, 6
 PRIVATE = {"flags": 64}
@@ -165,7 +166,7 @@ class Reply:
         try:
             await call(*given, **more)
         except discord.HTTPException as error:
-            if error.code not in (UNKNOWN_MESSAGE, UNKNOWN_WEBHOOK, INVALID_TOKEN):
+            if error.code not in (UNKNOWN_MESSAGE, *DEAD_TOKEN):
                 raise
             logger.info("discord.reply", code=error.code)
             return False
@@ -173,4 +174,4 @@ class Reply:
 
 
 def sorry(locale: str) -> str:
-    return say(locale, "Something went wrong here. Try again; if it stays so, tell who runs me.")
+    return say(locale, SORRY)

@@ -17,7 +17,7 @@ from bot.showing import Operators
 from bot.slack import files, personal
 from bot.slack.intake import Address, Heard, apologise, hear
 from bot.slack.workspaces import passes
-from storage import deliveries, inbox, log
+from storage import deliveries, inbox
 from storage.domain import Complaint, Kept, RawCommand
 from storage.inbox import Sealed
 from storage.log import LogEntry
@@ -111,10 +111,8 @@ async def _named(heard: Heard) -> RawCommand:
 
 async def _readable(heard: Heard, sha256: str) -> LogEntry | Complaint:
     """The request that made a picture of ours, if this person may draw from it."""
-    entry = await heard.line.read(lambda s: log.by_picture(s, sha256))
-    if entry is None:
-        return Complaint(text="This picture is not here any more.")
-    return await heard.entry_for(entry.job_id, steer.may_read)
+    viewer = steer.Viewer(requester=heard.requester, place=heard.raw.place)
+    return await heard.line.read(lambda s: steer.entry_of_picture(s, sha256, viewer))
 
 
 async def _edit(heard: Heard) -> bool:

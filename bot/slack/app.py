@@ -18,6 +18,7 @@ from slack_sdk.oauth.state_store.stateless import StatelessOAuthStateStore
 from bot.compose import build_line
 from bot.core.inbox import Inbox
 from bot.core.line import Line
+from bot.core.privacy import Privacy
 from bot.i18n import mark
 from bot.showing import Operators
 from bot.slack import acts, commands, events, manage, modals, presses, tenants
@@ -46,7 +47,7 @@ class Easel(AsyncApp):
     def __init__(self, settings: Settings, line: Line) -> None:
         """Raises ValueError when the settings lack what Slack needs."""
         self.line = line
-        self.people, self.places = People(), Places()
+        self.people, self.places, self.privacy = People(), Places(), Privacy(line)
         self.inbox = Inbox(
             line.database,
             Platform.SLACK,
@@ -91,6 +92,7 @@ class Easel(AsyncApp):
         self, body: Mapping[str, Any], next: Callable[[], Awaitable[None]]
     ) -> None:
         self.workspaces.heard(str(body.get("api_app_id") or ""))
+        self.inbox.application = self.workspaces.application
         await next()
 
     def _signing_secret_of(self, settings: Settings) -> str:

@@ -8,18 +8,11 @@ from typing import TYPE_CHECKING, Any
 from slack_bolt.context.ack.async_ack import AsyncAck
 from slack_bolt.context.async_context import AsyncBoltContext
 
+from bot.core.values import asks_privately
 from bot.i18n import mark, say
 from bot.slack import modals, personal
 from bot.slack.blocks import section
-from bot.slack.intake import (
-    Heard,
-    apologising,
-    asks_privately,
-    client_of,
-    hear,
-    raw_command,
-    take,
-)
+from bot.slack.intake import Heard, hearing, raw_command, take
 from bot.slack.words import typed
 from storage.domain import RawCommand
 
@@ -54,8 +47,7 @@ def register(app: Easel) -> None:
             return
         await ack()
         raw = raw_command(context, "trigger", trigger, channel_id=where)
-        heard = await hear(app, client_of(context), raw)
-        async with apologising(heard):
+        async with hearing(app, context, raw) as heard:
             if text:
                 await talk(heard, text)
             else:

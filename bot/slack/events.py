@@ -11,7 +11,7 @@ from slack_bolt.context.async_context import AsyncBoltContext
 from slack_bolt.response import BoltResponse
 
 from bot.slack import commands, files, personal
-from bot.slack.intake import apologising, client_of, hear, raw_command
+from bot.slack.intake import client_of, hear, hearing, raw_command
 from bot.slack.words import typed
 from storage.domain import Complaint, RawCommand
 
@@ -91,6 +91,5 @@ def _raw(context: AsyncBoltContext, event: Json, text: str, given: Any = ()) -> 
 
 
 async def _talk(app: Easel, context: AsyncBoltContext, raw: RawCommand, text: str) -> None:
-    heard = await hear(app, client_of(context), raw)
-    async with apologising(heard):
+    async with hearing(app, context, raw) as heard:
         await (commands.talk(heard, text) if text else commands.show_help(heard))

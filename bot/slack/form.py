@@ -10,10 +10,11 @@ from slack_bolt.context.async_context import AsyncBoltContext
 
 from bot.core.grammar import parse
 from bot.core.line import Line
+from bot.core.values import asks_privately
 from bot.i18n import pick_locale
 from bot.references.fetch import MAX_BYTES, too_large
 from bot.slack import files
-from bot.slack.intake import asks_privately, raw_command
+from bot.slack.intake import raw_command
 from bot.slack.words import clip, words
 from storage.domain import Complaint, Kept, Linked, RawCommand, Source
 

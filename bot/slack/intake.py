@@ -17,13 +17,12 @@ from slack_bolt.context.respond.async_respond import AsyncRespond
 from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot.core import steer, values
-from bot.core.inbox import UNANSWERED, Unanswered
+from bot.core import steer
+from bot.core.inbox import SORRY, UNANSWERED, Unanswered
 from bot.core.line import Line
-from bot.core.written import Written, read
 from bot.i18n import LOCALES, say
 from bot.slack.blocks import Block, plain
-from bot.slack.tenants import is_at_home
+from bot.slack.tenants import is_at_home, is_in_doubt
 from bot.slack.words import words
 from bot.slack.workspaces import error_code
 from storage import deliveries
@@ -129,7 +128,6 @@ def raw_command(
         reply={
             "response_url": str(context.response_url or ""),
             "message_ts": message_ts,
-            "at_home": "1" if is_at_home(context) else "",
         },
         **given,
     )
@@ -265,13 +263,15 @@ async def hear(
     *,
     sure: bool = False,
 ) -> Heard:
-    """With what Slack says of the person. Those of other organisations may manage where they come
-    from, but not here."""
-    team, user = raw.place.workspace_id, raw.requester.user_id
-    person = await app.people.get(client, team, user, sure=sure)
-    manages = person.manages and bool(raw.reply["at_home"])
-    requester = replace(raw.requester, locale=person.locale, manages=manages)
-    return Heard(app, client, replace(raw, requester=requester), message or {})
+    """With what Slack says of the person: first whose they are, where the payload leaves that open.
+    Those of other organisations may manage where they come from, but not here."""
+    team, asker, doubt = raw.place.workspace_id, raw.requester, is_in_doubt(raw)
+    person = await app.people.get(client, team, asker.user_id, sure=sure or doubt)
+    tenant = (person.enterprise_id if doubt else "") or asker.tenant
+    raw = replace(raw, requester=replace(asker, tenant=tenant, locale=person.locale))
+    manages = person.manages and is_at_home(raw)
+    raw = replace(raw, requester=replace(raw.requester, manages=manages))
+    return Heard(app, client, raw, message or {})
 
 
 async def take(app: Easel, raw: RawCommand, ack: Ack) -> None:
@@ -292,20 +292,17 @@ def in_all_languages(sentence: str) -> str:
     return "\n".join(say(locale, sentence) for locale in LOCALES)
 
 
-async def in_menu(
-    app: Easel, context: AsyncBoltContext, body: Json, kind: str = "trigger"
-) -> Heard:
+def in_menu(context: AsyncBoltContext, body: Json) -> RawCommand:
     """A shortcut in the menu of a message."""
     message: Json = body["message"]
-    raw = raw_command(
+    return raw_command(
         context,
-        kind,
+        "trigger",
         str(body["trigger_id"]),
         channel_id=str(body["channel"]["id"]),
         thread_ts=str(message.get("thread_ts") or ""),
         message_ts=str(message.get("ts") or ""),
     )
-    return await hear(app, client_of(context), raw, message)
 
 
 def client_of(context: AsyncBoltContext) -> AsyncWebClient:
@@ -316,31 +313,19 @@ def client_of(context: AsyncBoltContext) -> AsyncWebClient:
 async def apologise(heard: Heard) -> None:
     """Something of ours broke; whoever waits should know."""
     with suppress(SlackApiError, aiohttp.ClientError, OSError, ValueError):
-        await heard.tell(
-            say(
-                heard.locale,
-                "Something went wrong here. Try again; if it stays so, tell who runs me.",
-            )
-        )
+        await heard.tell(say(heard.locale, SORRY))
 
 
 @asynccontextmanager
-async def apologising(heard: Heard) -> AsyncIterator[None]:
-    """What breaks inside the block is told, and goes no further: Bolt would take back the
-    acknowledgement."""
+async def hearing(
+    app: Easel, context: AsyncBoltContext, raw: RawCommand, message: Json | None = None
+) -> AsyncIterator[Heard]:
+    """For what changes nothing and is not written down. What breaks is told, and goes no further:
+    Bolt would take back the acknowledgement."""
+    heard = Heard(app, client_of(context), raw)
     try:
-        yield
+        heard = await hear(app, heard.client, raw, message)
+        yield heard
     except Exception as error:
         logger.error("slack.failed", error=type(error).__name__)
         await apologise(heard)
-
-
-def asks_privately(text: str) -> bool:
-    """Whether `--private` stands in the text: where to post must be known before all is parsed."""
-    written = read(text)
-    if not isinstance(written, Written):
-        return False
-    try:
-        return values.yes(written.options.get("private", "no"))
-    except values.Wrong:
-        return False

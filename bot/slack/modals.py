@@ -27,7 +27,7 @@ from bot.slack.inputs import (
     select,
     text_box,
 )
-from bot.slack.intake import Heard, apologising, client_of, hear, in_menu, raw_command, take
+from bot.slack.intake import Heard, hearing, in_menu, raw_command, take
 from bot.slack.manifest import DRAW, REFERENCE
 from bot.slack.words import clip
 from storage.catalog import Catalog
@@ -58,14 +58,12 @@ def register(app: Easel) -> None:
     async def draw(ack: AsyncAck, context: AsyncBoltContext, body: Mapping[str, Any]) -> None:
         await ack()
         raw = raw_command(context, "trigger", str(body["trigger_id"]))
-        heard = await hear(app, client_of(context), raw)
-        async with apologising(heard):
+        async with hearing(app, context, raw) as heard:
             await open_draw(heard)
 
     async def reference(ack: AsyncAck, context: AsyncBoltContext, body: Mapping[str, Any]) -> None:
         await ack()
-        heard = await in_menu(app, context, body)
-        async with apologising(heard):
+        async with hearing(app, context, in_menu(context, body), body["message"]) as heard:
             await open_reference(heard)
 
     async def submitted(ack: AsyncAck, context: AsyncBoltContext, view: Mapping[str, Any]) -> None:

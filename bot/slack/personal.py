@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
-from datetime import timedelta
 from functools import partial
 
 from slack_sdk.errors import SlackApiError
@@ -18,9 +16,8 @@ from bot.slack.blocks import Block, button, mrkdwn, picture, plain, section
 from bot.slack.intake import Heard
 from bot.slack.words import escape
 from bot.slack.workspaces import error_code
-from storage import deliveries, export, forget, log, places
-from storage.domain import JobState, Platform
-from storage.inbox import Envelope
+from storage import deliveries, export, log, places
+from storage.domain import Complaint, JobState, Platform
 from storage.log import LogEntry
 
 PROMPT_SHOWN = 80
@@ -89,11 +86,11 @@ async def show_privacy(heard: Heard) -> None:
 
 async def send_all(heard: Heard) -> None:
     """Everything that is stored about the person, as files in their direct messages."""
-    line, locale, user = heard.line, heard.locale, heard.user_id
-    envelope = Envelope(line.settings.fernet())
-    stored = await line.read(lambda s: export.person(s, heard.account, envelope))
-    limit = heard.raw.place.upload_limit_bytes
-    files = await asyncio.to_thread(export.files, stored, limit)
+    locale, user = heard.locale, heard.user_id
+    files = await heard.app.privacy.export(heard.account, heard.raw.place.upload_limit_bytes)
+    if isinstance(files, Complaint):
+        await heard.complain(files)
+        return
     opened = await heard.client.conversations_open(users=user)
     comment = say(locale, "All that is stored about you. Pictures are named by their hash.")
     for name, data in zip(export.names(len(files)), files, strict=True):
@@ -107,12 +104,11 @@ async def send_all(heard: Heard) -> None:
 
 
 async def forget_me(heard: Heard) -> None:
-    line = heard.line
-    keep = timedelta(days=line.settings.blocked_kept_days)
-    remains = await asyncio.to_thread(
-        forget.forget, line.database, line.blobs, heard.account, keep=keep
-    )
-    await heard.tell(mine.forgotten(heard.locale, remains))
+    remains = await heard.app.privacy.forget(heard.account)
+    if isinstance(remains, Complaint):
+        await heard.complain(remains)
+    else:
+        await heard.tell(mine.forgotten(heard.locale, remains))
 
 
 async def publish_home(heard: Heard) -> None:

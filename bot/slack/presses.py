@@ -16,7 +16,7 @@ from bot.core.details import details
 from bot.i18n import say
 from bot.slack import manage, modals
 from bot.slack.blocks import PICK, mrkdwn, section
-from bot.slack.intake import Heard, apologising, client_of, hear, in_menu, raw_command, take
+from bot.slack.intake import Heard, hearing, in_menu, raw_command, take
 from bot.slack.manifest import DETAILS
 from bot.slack.words import escape
 from storage.domain import Complaint, RawCommand
@@ -45,16 +45,14 @@ def register(app: Easel) -> None:
         await ack()
         if (handler := _HANDLERS.get(name)) is None:
             return
-        heard = await hear(app, client_of(context), raw)
-        async with apologising(heard):
+        async with hearing(app, context, raw) as heard:
             await handler(heard)
 
     async def details_wanted(
         ack: AsyncAck, context: AsyncBoltContext, body: Mapping[str, Any]
     ) -> None:
         await ack()
-        heard = await in_menu(app, context, body)
-        async with apologising(heard):
+        async with hearing(app, context, in_menu(context, body), body["message"]) as heard:
             await tell_details(heard, await heard.job_of_message())
 
     app.action(ACTION)(pressed)

@@ -8,6 +8,8 @@ from typing import Any
 from slack_bolt.context.async_context import AsyncBoltContext
 from slack_bolt.response import BoltResponse
 
+from storage.domain import RawCommand
+
 Json = Mapping[str, Any]
 
 
@@ -23,16 +25,22 @@ async def note(
 def tenant_of(context: AsyncBoltContext, body: Json) -> str:
     """The person's enterprise, or else their own team. In a channel that two organisations share
     (Slack Connect) theirs may be another than the one whose app is asked: then the enterprise of
-    the payload is not theirs either."""
+    the payload is not theirs either. Another team may also be of the same enterprise (slackapi,
+    bolt-js issue 1875), which no payload tells: see `is_in_doubt`."""
     own, team = _own(body), str(context.team_id or "")
     if own.startswith("E") or (own and team and own != team):
         return own
     return str(context.enterprise_id or own or team)
 
 
-def is_at_home(context: AsyncBoltContext) -> bool:
+def is_at_home(raw: RawCommand) -> bool:
     """Whether the person belongs to whom the app was installed for."""
-    return context["easel_tenant"] in (context.enterprise_id, context.team_id)
+    return raw.requester.tenant in (raw.place.enterprise_id, raw.place.workspace_id)
+
+
+def is_in_doubt(raw: RawCommand) -> bool:
+    """Whether `users.info` has to say to which enterprise the team belongs, if to any."""
+    return not is_at_home(raw) and not raw.requester.tenant.startswith("E")
 
 
 def _own(body: Json) -> str:

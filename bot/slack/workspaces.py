@@ -179,9 +179,9 @@ class Installations(AsyncInstallationStore, AsyncAuthorize):
         """Of the newest installation that the key opens; empty while there is none. Raises
         Operators when it opens none of them."""
         wrong = None
-        for sealed in await self._line.read(slack_installations.newest_first):
+        for row in await self._line.read(slack_installations.newest_first):
             try:
-                return str(opened(self._fernet, sealed).app_id or "")
+                return str(opened(self._fernet, row.sealed).app_id or "")
             except Operators as error:
                 wrong = error
         if wrong is not None:
@@ -310,8 +310,9 @@ class Workspaces:
                 self.application = str(bot.get("app_id") or "")
 
     def heard(self, app_id: str) -> None:
-        """Every event names the app that it is for."""
-        self.application, self.locked = self.application or app_id, False
+        """Every event names the app that it is for, which may have been replaced since the newest
+        workspace installed it."""
+        self.application, self.locked = app_id or self.application, False
 
     async def client(
         self, enterprise_id: str, team_id: str, *, patient: bool = False
@@ -341,6 +342,8 @@ class Person:
     """Owner or administrator of the workspace."""
     name: str = ""
     """As it is shown beside what they write."""
+    enterprise_id: str = ""
+    """Empty where there is none."""
 
 
 class People:
@@ -354,7 +357,7 @@ class People:
         self, client: AsyncWebClient, team_id: str, user_id: str, *, sure: bool = False
     ) -> Person:
         """Somebody whom Slack does not tell us about speaks English and manages nothing. Who has to
-        be `sure` of their rights is given the error instead, if it passes."""
+        be `sure` of them is given the error instead, if it passes."""
         key = (team_id, user_id)
         until, person = self._known.get(key, (0.0, Person()))
         if self._clock() < until:
@@ -373,6 +376,7 @@ class People:
             name=str(
                 profile.get("display_name") or user.get("real_name") or user.get("name") or ""
             ),
+            enterprise_id=str((user.get("enterprise_user") or {}).get("enterprise_id") or ""),
         )
         if len(self._known) >= REMEMBERED_PEOPLE:
             self._known.clear()

@@ -120,8 +120,16 @@ def _database(settings: Settings) -> list[Finding]:
         words = f"{kind} answers; its schema {found} is newer than {wanted}, which this Easel knows"
         return [(None, f"{words}: it goes on, but upgrade it too."), *_workers(database)]
     well = (True, f"{kind} answers; schema {found}.")
-    envelope = Envelope(settings.fernet())
-    return [well, *_workers(database), *_inbox(database, envelope), *_bans(database)]
+    return [well, *_workers(database), *_bans(database)]
+
+
+def _waiting(settings: Settings) -> list[Finding]:
+    if any(well is False for well, _ in _key(settings)):
+        return []  # That is a finding of its own.
+    database = connect(settings)
+    if migrate.current(database) != migrate.newest():
+        return []
+    return _inbox(database, Envelope(settings.fernet()))
 
 
 def _inbox(database: Database, envelope: Envelope) -> list[Finding]:
@@ -363,20 +371,21 @@ def _slack_installed(settings: Settings) -> list[Finding]:
     if wrong := [finding for finding in _key(settings) if finding[0] is False]:
         return wrong
     if sealed := _sealed_installations(settings):
-        words = f"The Slack tokens of {sealed} workspaces are encrypted with another key"
-        again = "or have the app installed there again"
-        return [(False, f"{words}: set EASEL_ENCRYPTION_KEY to that one, {again}.")]
+        words = f"The Slack tokens of {', '.join(sealed)} are encrypted with another key"
+        again = "have the app installed there again"
+        gone = f"or take them out with `easel slack forget {sealed[0]}`"
+        return [(False, f"{words}: set EASEL_ENCRYPTION_KEY to that one, {again}, {gone}.")]
     return [(True, f"Workspaces install the app at http://{settings.slack_address}/slack/install.")]
 
 
-def _sealed_installations(settings: Settings) -> int:
-    """How many the key does not open."""
+def _sealed_installations(settings: Settings) -> list[str]:
+    """Ids of the workspaces, or enterprises, whose tokens the key does not open."""
     fernet, database = settings.fernet(), connect(settings)
     if fernet is None or migrate.lacking(migrate.current(database)):
-        return 0
+        return []
     with database.read() as session:
         found = slack_installations.newest_first(session)
-    return sum(not opens(fernet, sealed) for sealed in found)
+    return [row.team_id or row.enterprise_id for row in found if not opens(fernet, row.sealed)]
 
 
 def _slack_ways(settings: Settings) -> list[Finding]:
@@ -452,6 +461,7 @@ _WRONG: dict[Callable[[Settings], list[Finding]], tuple[str, str]] = {
     _folder: ("EASEL_DATA_FOLDER", "The data folder cannot be written"),
     _env_file: ("the file .env", "The file with the settings cannot be looked at"),
     _database: ("EASEL_DATABASE_URL", "The database does not answer"),
+    _waiting: ("EASEL_DATABASE_URL", "What waits cannot be looked at"),
     _broker: ("EASEL_BROKER_URL", "The broker does not answer"),
     _blobs: ("EASEL_BLOB_URL", "Pictures cannot be stored"),
     _models: ("EASEL_CATALOG", "The catalog cannot be read"),

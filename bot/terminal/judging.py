@@ -26,6 +26,8 @@ class Judged:
     settings: Settings
     moved: int
     """Pictures that have been moved."""
+    lost: Sequence[str] = ()
+    """Hashes of those that should have been, and are not there."""
 
 
 def judge(
@@ -41,6 +43,7 @@ def judge(
 
     why = ""
     hashes: Sequence[str] = ()
+    lost: Sequence[str] = ()
     try:
         with opened as (session, before, settings, database):
             hashes = decide(session, before.job_id, by=user_name(), now=database.clock())
@@ -50,11 +53,18 @@ def judge(
     except NotDone as error:
         why, hashes = str(error), error.hashes
     with closing(connect(settings)) as database:
-        pixels.settle(database, open_blobs(settings), hashes)
+        try:
+            pixels.settle(database, open_blobs(settings), hashes)
+        except pixels.Lost as error:
+            lost = error.hashes
+    for sha256 in lost:
+        typer.echo(f"Picture {sha256} is lost: its file is not there.", err=True)
     if why or after is None:
         typer.echo(why, err=True)
         raise typer.Exit(1)
-    return Judged(before=before, after=after, settings=settings, moved=len(hashes))
+    return Judged(
+        before=before, after=after, settings=settings, moved=len(hashes) - len(lost), lost=lost
+    )
 
 
 def follows(entry: LogEntry) -> str:

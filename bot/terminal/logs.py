@@ -243,7 +243,7 @@ def allow(job: JobArgument) -> None:
     if judged.before.state.finished and not judged.after.state.finished:
         typer.echo(f"Allowed: it waits to be drawn. {follows(judged.after)}")
         ring(judged.settings, judged.after)
-    elif judged.moved:
+    elif judged.moved or judged.lost:
         typer.echo(f"Allowed. Pictures to be seen now: {judged.moved}. {follows(judged.after)}")
     else:
         typer.echo("Nothing was held. The report is closed, and the message stays as it is.")

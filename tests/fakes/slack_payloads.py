@@ -38,16 +38,17 @@ def enterprise_payload(enterprise: str | None) -> dict[str, Any] | None:
 
 def user_payload(person: Person, *, with_locale: bool) -> dict[str, Any]:
     name = person.id[2:].lower()
+    enterprise = {"enterprise_id": person.enterprise, "enterprise_name": ENTERPRISE_NAME}
     return {
         "id": person.id,
-        "team_id": TEAM,
+        "team_id": person.team,
         "name": name,
         "deleted": False,
         "real_name": name.title(),
         "tz": "Europe/Madrid",
         "tz_label": "Central European Time",
         "tz_offset": 3600,
-        "profile": {"real_name": name.title(), "display_name": name, "team": TEAM},
+        "profile": {"real_name": name.title(), "display_name": name, "team": person.team},
         "is_admin": person.admin,
         "is_owner": False,
         "is_primary_owner": False,
@@ -57,6 +58,7 @@ def user_payload(person: Person, *, with_locale: bool) -> dict[str, Any]:
         "is_app_user": False,
         "updated": 1_700_000_000,
         **({"locale": person.locale} if with_locale else {}),
+        **({"enterprise_user": {"id": person.id, **enterprise}} if person.enterprise else {}),
     }
 
 

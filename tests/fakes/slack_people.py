@@ -253,13 +253,13 @@ class People:
         """What all interactions have; the workspace is missing in those of a whole organisation."""
         installation, name = self._installation, user[2:].lower()
         whole = installation.team_id is None
-        self._state.person(user)
+        person = self._state.person(user)
         return {
             "type": kind,
             "team": None if whole else team_payload(TEAM, installation.enterprise_id),
             "enterprise": enterprise_payload(installation.enterprise_id),
             "is_enterprise_install": whole,
-            "user": {"id": user, "username": name, "name": name, "team_id": TEAM},
+            "user": {"id": user, "username": name, "name": name, "team_id": person.team},
             "api_app_id": APP,
             "token": VERIFICATION,
         }

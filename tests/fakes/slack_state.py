@@ -64,6 +64,9 @@ class Person:
     admin: bool = False
     bot: bool = False
     takes_direct: bool = True
+    team: str = TEAM
+    """The one workspace that interactions tell of who is in several of an enterprise."""
+    enterprise: str = ""
 
 
 @dataclass(kw_only=True)

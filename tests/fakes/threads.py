@@ -13,9 +13,9 @@ def threads_of(patch: pytest.MonkeyPatch, module: Any, *names: str) -> dict[str,
     def watched(name: str) -> Any:
         really = getattr(module, name)
 
-        def run(*given: Any) -> Any:
+        def run(*given: Any, **more: Any) -> Any:
             ran[name] = threading.current_thread()
-            return really(*given)
+            return really(*given, **more)
 
         return run
 

@@ -14,11 +14,9 @@ import pytest
 import bot
 from bot.core import folding, grammar, names, textcheck, values, written
 from bot.core.textcheck import TextRules, check_text
-from bot.discord import intake as discord_intake
 from bot.discord import words as discord_words
 from bot.discord.buttons import CardButton, PictureSelect
 from bot.i18n import LOCALES, say
-from bot.slack import intake as slack_intake
 from bot.slack import words as slack_words
 from generation import prompts
 from storage.catalog import Catalog, ModelEntry
@@ -86,7 +84,7 @@ def test_the_sentences_are_those_of_the_patterns() -> None:
 READERS: dict[str, Callable[[str], object]] = {
     "slack: typed": slack_words.typed,
     "slack: escape": partial(slack_words.escape, limit=10**6),
-    "slack: asks_privately": slack_intake.asks_privately,
+    "asks_privately": values.asks_privately,
     "discord: escape": discord_words.escape,
     "clean": written.clean,
     "read": written.read,
@@ -163,11 +161,10 @@ def test_what_is_too_long_is_refused_before_it_is_read(
     assert any(TOO_LONG in words for words in said)
 
 
-@pytest.mark.parametrize("asks", [slack_intake.asks_privately, discord_intake.asks_privately])
 def test_whether_it_is_private_is_asked_of_nothing_too_long(
-    monkeypatch: pytest.MonkeyPatch, asks: Callable[[str], bool]
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """On the event loop, before anything else is known of the text."""
-    assert asks("a fox --private")
+    assert values.asks_privately("a fox --private")
     monkeypatch.setattr(written, "clean", pytest.fail)
-    assert not asks(forty_thousand("--private "))
+    assert not values.asks_privately(forty_thousand("--private "))

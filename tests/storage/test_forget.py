@@ -386,6 +386,29 @@ def test_no_dead_row_holds_the_prompt(
     database.close()
 
 
+@needs_postgres
+def test_forgetting_again_vacuums_little(
+    empty_postgres_url: str, clock: FakeClock, blobs: Blobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = Database(empty_postgres_url, clock)
+    migrate.upgrade(database)
+    vacuumed: list[tuple[str, ...]] = []
+    really = Database.vacuum
+
+    def vacuum(self: Database, *tables: str) -> None:
+        vacuumed.append(tables)
+        really(self, *tables)
+
+    monkeypatch.setattr(Database, "vacuum", vacuum)
+    painted(database, clock, blobs, b"one")
+    for _ in range(2):
+        forget_alice(database, blobs)
+    first, second = vacuumed
+    assert {"requests", "search", "inbox", "reviews"} < {*first}
+    assert {*second} == {"inbox", "reviews"}
+    database.close()
+
+
 def test_nobody_is_not_forgotten_again(database: Database, clock: FakeClock, blobs: Blobs) -> None:
     """Who is forgotten has no id, as all others who are; a release before this one leaves marks."""
     painted(database, clock, blobs, b"one")

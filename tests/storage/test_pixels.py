@@ -218,8 +218,9 @@ def test_what_is_not_there_keeps_no_other_in_its_place(
         ]
     first, *others = sorted(hashes)
     blobs.delete(first)
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(pixels.Lost) as lost:
         pixels.settle(database, blobs, hashes)
+    assert lost.value.hashes == [first]
     assert {(stored.sha256, stored.kept_apart) for stored in blobs.all()} == {
         (sha256, True) for sha256 in others
     }

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -84,6 +85,15 @@ async def test_heard_acted_on_and_emptied(database: Database) -> None:
         await inbox.act(command())
         assert (adapter.done, untaken(database)) == (["1"], [])
         assert not await inbox.hear(command()), "it comes again"
+
+
+async def test_who_is_asked_now_is_whose_events_these_are(database: Database) -> None:
+    """An app may take the place of another while this process lives."""
+    async with process(database, Adapter()) as it:
+        await it.hear(replace(command("1"), application="another"))
+        assert it.application == "another"
+        await it.hear(replace(command("2"), application=""))
+        assert it.application == "another"
 
 
 async def test_what_fifty_say_at_once_is_few_transactions(

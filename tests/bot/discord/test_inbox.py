@@ -202,3 +202,23 @@ async def test_an_acknowledgement_that_fails_is_made_again(
     await world.deliver()
     [message] = world.channel.history()
     assert message.embeds[0].title == "a red apple"
+
+
+@pytest.mark.parametrize("status", [429, 503])
+async def test_a_webhook_that_is_asked_too_often_is_asked_again(world: World, status: int) -> None:
+    """A report is answered by one, and made once."""
+    said = await world.drawn()
+    world.env.inject_error("PATCH", "/webhooks/*", status=status, times=1)
+    told = await press(world, said, "report")
+    assert left(world) == 1
+    await world.env.advance_time(2)
+    await taken_up(world)
+    assert left(world) == 0
+    assert told.response is not None
+    assert "Something went wrong" not in told.response.content
+
+
+async def test_an_acknowledgement_that_is_one_too_many_is_made_again(world: World) -> None:
+    world.env.inject_error("POST", "/interactions/*", status=429, times=1)
+    await world.imagine()
+    assert (len(world.entries()), left(world)) == (1, 0)

@@ -249,6 +249,15 @@ async def test_our_own_picture_is_taken_from_the_store(
     assert world.line.blobs.get(reference.sha256)
 
 
+async def test_our_own_picture_that_somebody_has_made_again_privately(world: World) -> None:
+    said = await world.drawn("a red apple --seed 7")
+    await world.drawn("a red apple --seed 7", private=True, who=world.bob)
+    assert said.response is not None
+    shown = await use(world, said.response)
+    heard = await world.alice.submit_modal(shown, {"prompt": "a green apple"})
+    assert len(world.job_ids()) == 3, refusal(heard)
+
+
 async def test_a_brought_picture_that_a_restart_lost(world: World, settings: Settings) -> None:
     shown = await use(world, await bring(world, ("cat.png", png(5))))
     await world.restart(settings)

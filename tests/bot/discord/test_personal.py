@@ -1,16 +1,16 @@
 """`/queue`, `/usage`, `/privacy` and `/help`: told to one person alone."""
 
 import json
-import threading
 from datetime import timedelta
 
 import pytest
 from simcord import InteractionResult
 
 from bot.core import mine
+from bot.core.privacy import UNDER_WAY, Privacy
 from bot.i18n import format_day, say
 from storage import deliveries, export, forget, review
-from storage.domain import Delivery, JobState
+from storage.domain import Complaint, Delivery, JobState
 from tests.fakes.discord_world import World, button, custom_ids, refusal
 from tests.fakes.nouns import account
 from tests.fakes.threads import threads_of
@@ -143,10 +143,37 @@ async def test_export_is_a_file_with_everything(world: World) -> None:
 async def test_an_export_keeps_nobody_else_waiting(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Nor does forgetting: both have a thread of their own."""
     ran = threads_of(monkeypatch, export, "person", "files")
+    ran_too = threads_of(monkeypatch, forget, "forget")
     await world.alice.slash(world.channel, "privacy export")
-    assert ran.keys() == {"person", "files"}
-    assert threading.current_thread() not in ran.values()
+    said = await world.alice.slash(world.channel, "privacy delete")
+    assert said.response is not None
+    await world.alice.click(said.response, custom_id=button(said.response.components, "forget"))
+    threads = {**ran, **ran_too}
+    assert threads.keys() == {"person", "files", "forget"}
+    assert {thread.name for thread in threads.values()} == {"privacy_0"}
+
+
+@pytest.mark.parametrize("locale", LOCALES)
+async def test_who_presses_again_meanwhile_is_told_so(
+    world: World, monkeypatch: pytest.MonkeyPatch, locale: str
+) -> None:
+    async def busy(*_: object) -> Complaint:
+        return UNDER_WAY
+
+    for act in ("forget", "export"):
+        monkeypatch.setattr(Privacy, act, busy)
+    with world.speaking(locale):
+        said = await world.alice.slash(world.channel, "privacy delete")
+        assert said.response is not None
+        custom_id = button(said.response.components, "forget")
+        again = await world.alice.click(said.response, custom_id=custom_id)
+        exported = await world.alice.slash(world.channel, "privacy export")
+    at_it = say(locale, UNDER_WAY.text)
+    assert exported.response is not None
+    assert [again.followups[0].content, exported.response.content] == [at_it, at_it]
+    assert say(locale, mine.FORGETS, days=30) in said.response.content
 
 
 async def test_an_export_larger_than_a_file_may_be_comes_in_parts(world: World) -> None:

@@ -1,16 +1,19 @@
 """`/imagine`: from the command to the picture in the conversation, or why there is none."""
 
+import asyncio
 import threading
 from typing import Any
 
 import pytest
 
+from bot.core.privacy import UNDER_WAY
 from bot.i18n import say
-from storage import export, places, sanctions
+from storage import export, forget, places, sanctions
 from storage.domain import Decision, JobState, Platform
 from storage.domain.job import Phase
 from storage.places import WorkspaceRules
 from tests.fakes.painter import png
+from tests.fakes.slack_client import Seen
 from tests.fakes.slack_state import ALICE, ARCHIVED, BOB, OUTSIDE, SECRET, TEAM
 from tests.fakes.slack_world import World, actions
 from tests.fakes.threads import threads_of
@@ -232,11 +235,43 @@ async def test_my_data_can_be_had_and_deleted(world: World) -> None:
 async def test_an_export_keeps_nobody_else_waiting(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Nor does forgetting: both have a thread of their own."""
     ran = threads_of(monkeypatch, export, "person", "files")
+    ran_too = threads_of(monkeypatch, forget, "forget")
     await world.imagine("privacy")
-    await world.press((await world.seen())[-1], "export")
-    assert ran.keys() == {"person", "files"}
-    assert threading.current_thread() not in ran.values()
+    asked = (await world.seen())[-1]
+    await world.press(asked, "export")
+    await world.press(asked, "forget")
+    threads = {**ran, **ran_too}
+    assert threads.keys() == {"person", "files", "forget"}
+    assert {thread.name for thread in threads.values()} == {"privacy_0"}
+
+
+async def test_who_presses_again_meanwhile_is_told_so(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await world.imagine("privacy")
+    asked = (await world.seen())[-1]
+    begun, go_on, really = threading.Event(), threading.Event(), forget.forget
+
+    def slow(*given: Any, **more: Any) -> forget.Remains:
+        begun.set()
+        assert go_on.wait(30)
+        return really(*given, **more)
+
+    monkeypatch.setattr(forget, "forget", slow)
+    first = await world.do(world.slack.press, asked, "easel:forget")
+    await world.do(begun.wait, 30)
+    for number, action in enumerate(("forget", "export"), 1):
+        await world.do(world.slack.press, asked, f"easel:{action}")
+        at_it: list[Seen] = []
+        while len(at_it) < number:
+            at_it = [m for m in await world.seen() if m["text"] == UNDER_WAY.text]
+            await asyncio.sleep(0.02)
+    go_on.set()
+    await world.do(world.slack.heard, first)
+    await world.settle()
+    assert "Done." in (await world.seen())[-1]["text"]
 
 
 async def test_what_a_moderator_has_still_to_look_at_stays_for_a_while(

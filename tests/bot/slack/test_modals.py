@@ -148,6 +148,17 @@ async def test_use_as_reference_of_our_picture(world: World) -> None:
     assert parent.sha256
 
 
+async def test_use_as_reference_of_what_somebody_made_again_privately(world: World) -> None:
+    message = await world.drawn("a red apple --seed 7")
+    await world.imagine("a red apple --seed 7 --private", user=BOB)
+    world.painter.paint()
+    again, first = (entry.pictures for entry in world.entries())
+    assert again[0].sha256 == first[0].sha256
+    await world.told(world.slack.message_shortcut, REFERENCE, message)
+    await world.told(world.slack.submit, await form(world), {"prompt": "a blue apple"})
+    assert len(world.entries()) == 3
+
+
 async def test_use_as_reference_of_one_of_several(world: World) -> None:
     message = await world.drawn("a red apple --count 2")
     await world.told(world.slack.message_shortcut, REFERENCE, message)

@@ -20,7 +20,7 @@ from bot.slack.manifest import EVENTS_PATH
 from bot.slack.run import gateway
 from bot.slack.workspaces import WRONG_KEY, Installations
 from bot.terminal.doctor import _cards, _slack
-from storage import deliveries
+from storage import deliveries, slack_installations
 from storage.domain import EventKey, JobState, Platform, RawCommand, Requester
 from storage.health import WELL
 from storage.inbox import Sealed
@@ -148,6 +148,20 @@ async def test_a_restart_knows_whose_messages_to_show(world: World, address: str
     world.app.workspaces.application = ""
     await world.app.workspaces.identify(world.app.client)
     assert world.show.application == APP
+
+
+async def test_an_app_in_the_place_of_another_serves_without_a_restart(
+    world: World, address: str
+) -> None:
+    """What it started with is the old one's id; the first event has the new one's."""
+    await install(world, address)
+    app = world.app
+    app.workspaces.application = app.inbox.application = "A0OLD"
+    await world.told(world.slack.open_home)
+    assert (world.show.application, app.inbox.application) == (APP, APP)
+    await world.imagine("a red apple")
+    await world.deliver()
+    assert len(await world.seen()) == 1
 
 
 async def test_a_forged_state_installs_nothing(world: World, address: str) -> None:
@@ -301,6 +315,13 @@ async def test_a_command_that_is_written_down_waits_for_the_right_key(
         await Acts(other.app, {}).act(raw)
 
 
+async def test_a_lost_key_is_no_trouble_for_good(world: World, other: World, line: Line) -> None:
+    settings = other.app.workspaces._settings
+    assert [well for well, _ in _slack(settings)] == [True, False]
+    assert await line.write(lambda s: slack_installations.forget(s, TEAM))
+    assert [well for well, _ in _slack(settings)] == [True, True]
+
+
 async def test_where_no_token_opens_it_says_so(
     world: World, slack: FakeSlack, line: Line, address: str
 ) -> None:
@@ -311,7 +332,8 @@ async def test_where_no_token_opens_it_says_so(
         assert other.show.application == ""
         [*_, (well, words)] = _slack(other.app.workspaces._settings)  # The line's know no Slack.
         assert well is False
-        assert "tokens of 1 workspaces" in words
+        assert f"tokens of {TEAM} are encrypted with another key" in words
+        assert f"`easel slack forget {TEAM}`" in words
         await install(other, elsewhere)
         await other.imagine("a red apple")
         assert gateway(other.app, None) == WELL

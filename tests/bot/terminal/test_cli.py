@@ -15,7 +15,17 @@ from sqlalchemy import text
 from typer.testing import CliRunner, Result
 
 from bot.cli import app
-from storage import forget, jobs, leases, log, migrate, review, sanctions, standing
+from storage import (
+    forget,
+    jobs,
+    leases,
+    log,
+    migrate,
+    review,
+    sanctions,
+    slack_installations,
+    standing,
+)
 from storage.blobs import Blobs, open_blobs
 from storage.database import Database, connect
 from storage.domain import Decision, JobState
@@ -267,6 +277,34 @@ def test_doctor(database: Database) -> None:
     findings = said("doctor").splitlines()
     assert f"ok SQLite answers; schema {migrate.newest()}." in findings
     assert not [line for line in findings if line.startswith("no")]
+
+
+def test_a_key_that_is_none_is_no_trouble_of_the_database(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EASEL_ENCRYPTION_KEY", "s3cret")
+    result = run("doctor")
+    [wrong] = [line for line in result.stdout.splitlines() if line.startswith("no")]
+    assert wrong.startswith("no EASEL_ENCRYPTION_KEY: ")
+    assert "s3cret" not in result.output
+    assert f"ok SQLite answers; schema {migrate.newest()}." in result.stdout.splitlines()
+
+
+def test_a_workspace_whose_token_nobody_needs_is_taken_out(database: Database) -> None:
+    with database.write() as session:
+        for enterprise, team in (("", "T1"), ("E1", "T2"), ("E1", "")):
+            slack_installations.put(session, enterprise, team, "sealed", database.clock())
+
+    def left() -> set[str]:
+        with database.read() as session:
+            found = slack_installations.newest_first(session)
+        return {row.team_id or row.enterprise_id for row in found}
+
+    said("slack", "forget", "T1")
+    assert left() == {"T2", "E1"}
+    said("slack", "forget", "E1")
+    assert left() == {"T2"}, "of an enterprise the one that is for the whole of it"
+    assert run("slack", "forget", "T1").exit_code == 1
 
 
 @pytest.mark.parametrize(

@@ -93,6 +93,21 @@ def test_who_and_when_is_said_the_second_time(database: Database, held_prompt: U
     assert (shown["outcome"], shown["held"], shown["judged"]) == ("refused", False, "refuse")
 
 
+@pytest.mark.parametrize("decision", ["allow", "remove"])
+def test_a_file_that_is_lost_ends_no_decision(
+    database: Database, blobs: Blobs, waiting: UUID, decision: str
+) -> None:
+    sha256 = blobs.put(b"pixels", kept_apart=decision == "allow")
+    how = Decision.HOLD if decision == "allow" else Decision.ALLOW
+    finished(database, waiting, how, sha256=sha256)
+    blobs.delete(sha256)
+    result = run("review", decision, str(waiting))
+    assert result.exit_code == 0, result.output
+    assert f"Picture {sha256} is lost" in result.stderr
+    told = {"allow": "Allowed. Pictures to be seen now: 0.", "remove": "Removed."}
+    assert result.stdout.startswith(told[decision])
+
+
 def test_nothing_rings_for_a_picture(tmp_path: Path, database: Database, held: UUID) -> None:
     assert "Pictures to be seen now: 1." in said("review", "allow", str(held))
     assert rings(tmp_path) == 0
