@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 from sqlalchemy import and_, bindparam, or_, select, update
 from sqlalchemy.orm import Session
 
-from storage import deliveries, metrics, review, search, usage
+from storage import deliveries, metrics, origins, review, search, usage
 from storage.domain import (
     Cancelled,
     EventKey,
@@ -73,6 +73,7 @@ def record(
     now: datetime,
 ) -> UUID:
     """Write a request and its job, which waits; or which is refused if a verdict blocks it."""
+    outside = origins.outside(session, request)
     request_id, job_id = uuid4(), uuid4()
     reference = request.reference
     add(
@@ -110,6 +111,7 @@ def record(
         mask_sha256=reference.mask_sha256 if reference else None,
         parent_sha256=request.parent_sha256,
         created_at=now,
+        outside=outside,
     )
     grave = [v for v in verdicts if v.decision in (Decision.HOLD, Decision.BLOCK)]
     add(

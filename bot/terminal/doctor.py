@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.text import Text
 from sqlalchemy.exc import SQLAlchemyError
 
-from bot.core.textcheck import TextRules
+from bot.core.text import TextRules
 from bot.discord import errors as discord_errors
 from bot.slack import errors as slack_errors
 from bot.slack.manifest import SCOPES

@@ -45,7 +45,7 @@ def read_settings(*, for_chat: bool = True) -> Settings:
 def ready_settings(*, for_prompts: bool = True, upgrades: bool = False) -> Settings:
     """Settings with a sound catalog and a database that will do (see `ready_database`); also with
     sound text rules and the secrets of chats, for who takes prompts."""
-    from bot.core.textcheck import TextRules
+    from bot.core.text import TextRules
     from storage import private
     from storage.catalog import load_catalog
 

@@ -7,7 +7,7 @@ import pytest
 
 from bot.core.accept import Checked, accept, check, standing_allows
 from bot.core.rules import rows
-from bot.core.textcheck import TextRules
+from bot.core.text import TextRules
 from storage import leases, places, review, usage
 from storage.database import Database
 from storage.domain import (

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.core.textcheck import MAX_CHARACTERS, TextRules, check_text
+from bot.core.text import MAX_CHARACTERS, TextRules, check_text
 from storage.domain import Decision, Subject
 
 RULES = TextRules.load()
@@ -98,7 +98,7 @@ def test_there_are_enough_honest_words() -> None:
 
 
 DISGUISES = [
-    "{0}", "{0}!", "({0}:1.3)", "a {0} fox", "“{0}”", "{0}_art", "#{0}", "{0}/art", "art,{0}",
+    "{0}", "{0}!", "({0}:1.3)", "a {0} figure", "“{0}”", "{0}_art", "#{0}", "{0}/art", "art,{0}",
 ]  # fmt: skip
 SPELLINGS = _table(
     """
@@ -179,7 +179,7 @@ def test_age_restricted_places_are_looser() -> None:
     assert judged("a rapist", age_restricted=True)[0] is Decision.BLOCK
     assert judged("swastika", age_restricted=True)[0] is Decision.HOLD
     decision, rule, _ = judged("Emma Watson nude", age_restricted=True)
-    assert (decision, rule) == (Decision.BLOCK, "text:real_person_sexual")
+    assert (decision, rule) == (Decision.BLOCK, "floor:person")
 
 
 def test_a_negative_prompt_steers_away() -> None:
@@ -212,7 +212,7 @@ def test_operators_add_rules(tmp_path: Path) -> None:
         return verdict.decision, verdict.rule
 
     assert rule("z0rping") == (Decision.HOLD, "text:sexual")
-    assert rule("nude") == (Decision.HOLD, "text:sexual")
+    assert rule("nude") == (Decision.HOLD, "text:nudity")
     assert rule("ACME  Cola") == (Decision.BLOCK, "text:brand")
     assert rule("nude beach hotel")[0] is Decision.ALLOW
 
@@ -238,4 +238,4 @@ def test_a_wrong_file_is_named(tmp_path: Path, text: str) -> None:
 def test_any_text_is_judged(text: str) -> None:
     for subject in (Subject.PROMPT, Subject.NEGATIVE_PROMPT):
         judged(text, subject=subject)
-    assert judged(text + " nude")[0] is not Decision.ALLOW or "nude" not in text + " nude"
+    assert judged(f"{text}. a nude woman")[0] is not Decision.ALLOW
