@@ -52,11 +52,10 @@ def children(sight: Sight, year: int) -> Children:
         if not sight.is_honest(one) and not sight.has(["music", "lesser"])
     ]
     negated = [sign for sign in signs if sight.is_negated_at(sign[0])]
-    aged = [one.start for one in sight.of(["aged"])]
     told = [
         (start, end)
         for start, end in ages.young(sight.reading, year)
-        if not any(end <= at <= end + 4 for at in aged)
+        if not sight.is_said_of(["aged"], start, end)
     ]
     if told or len(negated) < len(signs):
         return [*(sign for sign in signs if sign not in negated), *told], Meant.YES
@@ -113,7 +112,7 @@ def minor(sight: Sight, found: Children) -> Iterator[Ruled]:
 def _sexual(sight: Sight) -> Iterator[tuple[Rule, Found]]:
     for rule in sight.rules.rules:
         if rule.floors:
-            for one in sight.of(rule.words):
+            for one in sight.paired(rule):
                 yield rule, one
 
 

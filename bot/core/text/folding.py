@@ -54,7 +54,9 @@ _SIGNS = str.maketrans(
         # Letters in coloured circles and squares, and as flags; a cross.
         **{chr(start + i): chr(97 + i) for start in (0x1F150, 0x1F170, 0x1F1E6) for i in range(26)},
         "×": "x",
-        "ⓧ": "x",
+        # NFKC makes a sigma of it.
+        "ϲ": "c",
+        "Ϲ": "C",
     }
 )
 _LEET = "013457@$!|+€89", "oieastasiltebg"
@@ -111,7 +113,7 @@ def visible(text: str) -> str:
             return text
         flat = text
     else:
-        marked = unicodedata.normalize("NFC", unicodedata.normalize("NFKC", text).translate(_SIGNS))
+        marked = unicodedata.normalize("NFC", unicodedata.normalize("NFKC", text.translate(_SIGNS)))
         flat = "".join(c for c in marked if unicodedata.category(c) != "Mn")
     return "".join(
         " " if c.isspace() else c

@@ -16,9 +16,9 @@ PARTICLES = frozenset(_PARTICLES.split())
 _LITTLE = 4
 """Letters from which an unknown word in lower case may be a surname."""
 _ENDINGS = (
-    "ing", "ed", "ly", "ant", "ante", "ent", "ando", "endo", "iendo", "ado", "ada", "ido", "ida",
-    "ee", "ees", "er", "ir", "re", "tion", "ness", "ment",
+    "ing", "ed", "ly", "ant", "ante", "ando", "endo", "ado", "ada", "ido", "ida", "tion", "ness",
 )  # fmt: skip
+"""Of words in lower case that are said of somebody and are no surname."""
 _SELDOM = 3
 """Words of a text of which nearly all are capitalised tell nothing by it."""
 
@@ -51,6 +51,8 @@ def _by_name(sight: Sight) -> bool:
     if MENTION in reading.words:
         return True
     for one in sight.of(["honorific"]):
+        if sight.is_honest(one):
+            continue
         if one.end < len(reading.words) and reading.clauses[one.end] == reading.clauses[one.start]:
             word = reading.words[one.end]
             given = word in names.given and word not in names.things
@@ -83,6 +85,8 @@ def _makers(sight: Sight) -> set[int]:
 def _name_at(sight: Sight, at: int, titled: bool) -> Named:
     reading, names = sight.reading, sight.rules.names
     word = reading.words[at]
+    if word in PARTICLES:
+        return Named.NOBODY
     if word not in names.given:
         return _unknown(sight, at, titled)
     thing = word in names.things or (word in names.ordinary and not _is_shown(sight, at, titled))
@@ -95,10 +99,11 @@ def _name_at(sight: Sight, at: int, titled: bool) -> Named:
     ):
         last += 1
     if last < len(reading.words) and reading.clauses[last] == clause:
-        how = _surname(sight, last, thing, titled, _is_shown(sight, at, titled))
+        how = _surname(sight, last, word, thing, titled, _is_shown(sight, at, titled))
         if how is not Named.NOBODY:
             return how
-        if last - at > 1 and not thing and len(reading.words[last - 1]) > 1:
+        certain = not thing and word not in names.ordinary and not sight.is_known(at)
+        if last - at > 1 and certain and len(reading.words[last - 1]) > 1:
             return Named.LIKELY
     alone = not thing and word not in names.ordinary and len(word) > 2
     return Named.GIVEN if alone else Named.NOBODY
@@ -112,14 +117,18 @@ def _unknown(sight: Sight, at: int, titled: bool) -> Named:
     word, surname = reading.words[at], reading.words[at + 1]
     if len(word) < _LITTLE or not word.isalpha() or word in names.ordinary or sight.is_known(at):
         return Named.NOBODY
-    common = surname in names.ordinary or surname in names.things or sight.is_known(at + 1)
-    if surname not in names.surnames or common or word.endswith(_ENDINGS):
-        return Named.NOBODY
     both = _is_shown(sight, at, titled) and _is_shown(sight, at + 1, titled)
-    return Named.SURELY if both else Named.LIKELY
+    common = surname in names.ordinary or surname in names.things or sight.is_known(at + 1)
+    if surname in names.surnames and not common:
+        return Named.SURELY if both else Named.LIKELY
+    if both and len(surname) >= _LITTLE and (surname in names.surnames or not common):
+        return Named.LIKELY
+    return Named.NOBODY
 
 
-def _surname(sight: Sight, at: int, thing: bool, titled: bool, given_shown: bool) -> Named:
+def _surname(
+    sight: Sight, at: int, given: str, thing: bool, titled: bool, given_shown: bool
+) -> Named:
     """How surely the word there is a surname after a given name, which may be a `thing`."""
     reading, names = sight.reading, sight.rules.names
     word, shown = reading.words[at], _is_shown(sight, at, titled)
@@ -129,8 +138,10 @@ def _surname(sight: Sight, at: int, thing: bool, titled: bool, given_shown: bool
             return Named.SURELY
         if thing and given_shown and shown and not sight.is_known(at):
             return Named.SURELY
-        if thing and not plain:
-            return Named.SURELY
+        if not thing and not sight.is_known(at):
+            return Named.LIKELY
+        if thing and not plain and len(given) > _LITTLE:
+            return Named.LIKELY
     if shown and not plain and len(word) > 2:
         return Named.SURELY
     if not thing and not plain and len(word) >= _LITTLE and word.isalpha():

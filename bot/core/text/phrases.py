@@ -33,41 +33,77 @@ class _Phrase:
     language: str
 
 
+class _ByWord:
+    """Phrases by one of their words, whole or as a beginning."""
+
+    def __init__(self) -> None:
+        self.whole: dict[str, list[_Phrase]] = {}
+        self.begun: dict[str, list[_Phrase]] = {}
+        self._lengths: set[int] = set()
+
+    def add(self, word: str, phrase: _Phrase) -> None:
+        stem = word.rstrip(MASK)
+        by_word = self.whole if stem == word else self.begun
+        by_word.setdefault(stem, []).append(phrase)
+        if stem != word:
+            self._lengths.add(len(stem))
+
+    def of(self, form: str) -> list[_Phrase]:
+        found = list(self.whole.get(form, ()))
+        for length in self._lengths:
+            if length <= len(form):
+                found += self.begun.get(form[:length], ())
+        return found
+
+
+class _Begins:
+    """All phrases that a word begins."""
+
+    def __init__(self, phrases: Sequence[_Phrase]) -> None:
+        self.alone = [phrase for phrase in phrases if not phrase.rest]
+        self.longer = len(self.alone) < len(phrases)
+        self._second = _ByWord()
+        for phrase in phrases:
+            if phrase.rest:
+                self._second.add(phrase.rest[0], phrase)
+
+    def going_on(self, ways: Sequence[tuple[str, int]]) -> Iterator[_Phrase]:
+        """Those whose second word may be what stands there."""
+        for form in dict.fromkeys(form for form, _ in ways):
+            yield from self._second.of(form)
+
+
 class Phrases:
     """Phrases by class. Words are written as they are folded; one that is written with an accent is
     found only with it. A `*` at the end of a word stands for any ending."""
 
     def __init__(self) -> None:
-        self._whole: dict[str, list[_Phrase]] = {}
-        self._begun: dict[str, list[_Phrase]] = {}
+        self._by_first = _ByWord()
         self._known: set[str] = set()
         self._starts: set[str] = set()
-        self._lengths: list[int] = []
         self._first = lru_cache(maxsize=16_384)(self._look_up)
 
     def add(self, kind: str, phrases: Iterable[str], language: str = "") -> None:
         """Raises ValueError for a `*` that stands for whole words."""
         for phrase in phrases:
             first, *rest = words = _words(phrase)
-            by_word = self._begun if first.endswith(MASK) else self._whole
-            by_word.setdefault(first.rstrip(MASK), []).append(_Phrase(kind, rest, language))
+            self._by_first.add(first, _Phrase(kind, rest, language))
             self._known |= {word.rstrip(MASK) for word in words}
             self._starts |= {word[:SHORTEST] for word in words}
-        self._lengths = sorted({len(stem) for stem in self._begun})
         self._first.cache_clear()
 
     def disguise(self, kinds: Iterable[str], honest: Container[str]) -> None:
         """Of the single words of these classes, read also those with two letters swapped and those
         with a sign for a letter or two; but not what is `honest`, a word of its own."""
-        disguised: dict[str, list[_Phrase]] = {}
-        for word, phrases in [*self._whole.items(), *self._begun.items()]:
+        whole, disguised = self._by_first.whole, dict[str, list[_Phrase]]()
+        for word, phrases in [*whole.items(), *self._by_first.begun.items()]:
             alone = [phrase for phrase in phrases if not phrase.rest and phrase.kind in kinds]
             if not alone or not word.isalpha():
                 continue
-            for other in {*_swapped(word), *_masked(word)} - self._whole.keys():
+            for other in {*_swapped(word), *_masked(word)} - whole.keys():
                 if other not in honest:
                     disguised.setdefault(other, alone)
-        self._whole |= disguised
+        whole |= disguised
         self._first.cache_clear()
 
     @property
@@ -87,34 +123,8 @@ class Phrases:
                         for end in _ends(phrase.rest, 0, start + width, reading):
                             yield _found(phrase, start, end)
 
-    def _look_up(self, form: str) -> "_Begins":
-        found = list(self._whole.get(form, ()))
-        for length in self._lengths:
-            if length > len(form):
-                break
-            found += self._begun.get(form[:length], ())
-        return _Begins(found)
-
-
-class _Begins:
-    """All phrases that a word begins."""
-
-    def __init__(self, phrases: Sequence[_Phrase]) -> None:
-        self.alone = [phrase for phrase in phrases if not phrase.rest]
-        self.longer = len(self.alone) < len(phrases)
-        self._second: dict[str, list[_Phrase]] = {}
-        self._stems: list[_Phrase] = []
-        for phrase in phrases:
-            if phrase.rest and phrase.rest[0].endswith(MASK):
-                self._stems.append(phrase)
-            elif phrase.rest:
-                self._second.setdefault(phrase.rest[0], []).append(phrase)
-
-    def going_on(self, ways: Sequence[tuple[str, int]]) -> Iterator[_Phrase]:
-        """Those whose second word may be what stands there."""
-        for form in dict.fromkeys(form for form, _ in ways):
-            yield from self._second.get(form, ())
-        yield from self._stems
+    def _look_up(self, form: str) -> _Begins:
+        return _Begins(self._by_first.of(form))
 
 
 def _found(phrase: _Phrase, start: int, end: int) -> Found:

@@ -48,6 +48,7 @@ class Rule:
     with_: Sequence[str] = ()
     near: int = 0
     order: bool = False
+    also: Sequence[str] = ()
     noun: Sequence[str] = ()
     unless: Sequence[str] = ()
     least: int = 1

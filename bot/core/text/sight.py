@@ -11,6 +11,10 @@ NEGATION_REACH = 3
 NOUN_REACH = 2
 
 
+def _split(row: str) -> list[str]:
+    return row.split()
+
+
 class Excuse(Enum):
     """Why a phrase is not meant as it stands."""
 
@@ -53,7 +57,7 @@ class Sight:
     def meant(self, rule: Rule) -> list[Found]:
         """Of the rule's phrases as many that are meant as they stand as make it hold, or none."""
         found: list[Found] = []
-        for one in self._paired(rule):
+        for one in self.paired(rule):
             if self.excuse(rule, one) is None and one.start not in {o.start for o in found}:
                 found.append(one)
                 if len(found) == rule.least:
@@ -95,11 +99,22 @@ class Sight:
             beside += range(max(0, one.start - NOUN_REACH), one.start)
         return any(marks[at] and clauses[at] == clauses[one.start] for at in beside)
 
+    def is_said_of(self, nouns: Sequence[str], start: int, end: int) -> bool:
+        """Whether a word of these classes comes next in the clause, and no person soon after."""
+        marks, clauses = self._nouns_of(tuple(nouns)), self.reading.clauses
+        coming = [
+            at for at in range(end, min(len(marks), end + 5)) if clauses[at] == clauses[start]
+        ]
+        return any(marks[at] for at in coming[:3]) and not any(self._persons[at] for at in coming)
+
     def rule_holds(self, name: str) -> bool:
         return any(rule.name == name and self.meant(rule) for rule in self.rules.rules)
 
-    def _paired(self, rule: Rule) -> Sequence[Found]:
+    def paired(self, rule: Rule) -> Sequence[Found]:
+        """The rule's phrases, those alone that stand with others where it asks for that."""
         found = self.of(rule.words)
+        if rule.also and not self.has(rule.also):
+            return []
         if not found or not rule.with_:
             return found
         others = self._covered(rule.with_, len(self.reading.words))
@@ -116,10 +131,14 @@ class Sight:
         clauses, size = self.reading.clauses, len(self.reading.words)
 
         def near(positions: Iterable[int]) -> bool:
-            clause = clauses[one.start]
+            clause, passed = clauses[one.start], 0
             for at in positions:
                 if not 0 <= at < size or clauses[at] != clause or self._persons[at]:
                     return False
+                word = self.reading.words[at]
+                if word in _APART or passed == NOUN_REACH:
+                    return False
+                passed += word not in _ARTICLES
                 if marks[at]:
                     after = at + 1
                     while after < size and marks[after]:
@@ -131,8 +150,9 @@ class Sight:
         beside = (one.start - 1, one.end)
         if any(0 <= at < size and self._persons[at] and not marks[at] for at in beside):
             return False
-        right = near(range(one.end, one.end + NOUN_REACH))
-        return right or near(range(one.start - 1, one.start - 1 - NOUN_REACH, -1))
+        reach = 2 * NOUN_REACH + 1
+        right = near(range(one.end, one.end + reach))
+        return right or near(range(one.start - 1, one.start - 1 - reach, -1))
 
     def _nouns_of(self, kinds: tuple[str, ...]) -> list[bool]:
         if kinds not in self._nouns:
@@ -176,5 +196,16 @@ class Sight:
 
 
 _NO_WORDS = frozenset({MARKERS, HONEST, OWN_HONEST, "negator", "unnegator", "fiction", "by"})
+_ARTICLES = frozenset(
+    _split("a an the of s de del d du des la le les l el los las un una une di da do")
+)
+"""Words that stand between a noun and what is said of it."""
+_APART = frozenset(
+    _split(
+        "on in at by with near under over and from to into onto sur dans avec et en con sobre bajo "
+        "y sous contre auf im mit und unter su nel nella sulla com na no em e for pour para como as"
+    )
+)
+"""Words after which another thing comes."""
 _BUT = "but only except mais sauf pero sino salvo aber sondern ma mas"
 _TURNS = frozenset(_BUT.split())
