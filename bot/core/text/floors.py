@@ -171,6 +171,8 @@ def _undresses(sight: Sight, how: Named) -> bool:
     """A verb that undresses, and somebody as its object."""
     if "undress_verb" in sight.unfolded:
         return True
+    if sight.has(["photo"]) and _takes_off(sight):
+        return True
     people = {one.start for one in sight.of(["person", "pronoun", "kin", "photo"])}
     return any(
         not sight.is_honest(one)
@@ -182,4 +184,17 @@ def _undresses(sight: Sight, how: Named) -> bool:
             or how >= Named.GIVEN
         )
         for one in sight.of(["undress_verb", "undress_them"])
+    )
+
+
+def _takes_off(sight: Sight) -> bool:
+    """Somebody's garment is to go, in a picture that is there."""
+    garments = [one for one in sight.of(["intimate"]) if not sight.is_honest(one)]
+    people = {one.start for one in sight.of(["person", "pronoun", "kin"])}
+    return any(
+        0 <= garment.start - verb.end < _UNDRESSED_NEAR
+        and any(at in people for at in range(verb.end, garment.end + _UNDRESSED_NEAR))
+        for verb in sight.of(["remove_verb"])
+        if not sight.is_negated(verb)
+        for garment in garments
     )

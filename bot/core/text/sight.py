@@ -71,11 +71,19 @@ class Sight:
             return Excuse.NOUN
         if not rule.negated and self._negated[one.start]:
             return Excuse.NEGATED
-        if any(kind in self.found for kind in rule.unless):
+        if self._is_in_context(rule):
             return Excuse.CONTEXT
         if all(self._own[one.start : one.end]):
             return Excuse.OWN
         return None
+
+    def _is_in_context(self, rule: Rule) -> bool:
+        """A manner of painting does not dress a body that somebody has; a work that is shown, or a
+        place where works are, tells what it is about."""
+        kinds = [kind for kind in rule.unless if kind in self.found]
+        if kinds == ["art"] and rule.bare and "person" in self.found:
+            return "art_object" in self.found
+        return bool(kinds)
 
     def is_known(self, at: int) -> bool:
         """Whether the word there is of some class, so that it is no name."""
@@ -122,7 +130,7 @@ class Sight:
             one
             for one in found
             if any(others[one.end : one.end + rule.near])
-            or (not rule.order and any(others[max(0, one.start - rule.near) : one.start]))
+            or (not rule.order and any(others[max(0, one.start - rule.near) : one.end]))
         ]
 
     def _said_of(self, nouns: Sequence[str], one: Found) -> bool:

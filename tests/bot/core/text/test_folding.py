@@ -13,8 +13,8 @@ from tests.check_figures import RULES, judged, prompts
 
 STOPPED = (Decision.HOLD, Decision.BLOCK)
 UNFOLDED = ("ru", "ja", "zh")
-HARMFUL = [p.text for p in prompts() if p.harmful and p.language not in UNFOLDED]
-HONEST = [p.text for p in prompts() if not p.harmful and p.language not in UNFOLDED]
+HARMFUL = [p.text for p in prompts() if p.harmful and p.stopped and p.language not in UNFOLDED]
+HONEST = [p.text for p in prompts() if not (p.harmful or p.stopped) and p.language not in UNFOLDED]
 PLAIN = [text for text in HARMFUL if text.isascii() and text.replace(" ", "").isalpha()]
 """Of words alone: in these each letter may be written in another way."""
 LOOKALIKES = {
