@@ -1,7 +1,7 @@
 """Ages that a text names, in words and in figures, in the languages of the prompt check."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from bot.core.text.folding import Reading
 
@@ -33,6 +33,14 @@ _NUMBERS = {
     for number, word in enumerate(_split(row), 1)
 }
 _TEN_AND = {"sept": 17, "huit": 18, "neuf": 19}
+_TENS = frozenset(
+    _split(
+        "dix twenty thirty forty fifty sixty seventy eighty ninety hundred vingt vingts trente "
+        "quarante cinquante soixante cent treinta cuarenta cincuenta sesenta setenta ochenta "
+        "noventa cien vinte trinta quarenta cinquenta sessenta venti trenta quaranta cinquanta"
+    )
+)
+_AND = frozenset(_split("and et y e"))
 _ORDINALS = {
     word: number
     for number, word in enumerate(
@@ -112,13 +120,19 @@ def _number(reading: Reading, at: int) -> tuple[int | None, int]:
         return (int(word) if len(word) <= 3 else None), at + 1
     if word == "dix" and row[at + 1 : at + 2] and row[at + 1] in _TEN_AND:
         return _TEN_AND[row[at + 1]], at + 2
-    if word in _NUMBERS:
+    if word in _NUMBERS and not _is_of_tens(row, at):
         return _NUMBERS[word], at + 1
     if word[:1].isdecimal() and (glued := _GLUED.fullmatch(word)):
         return int(glued[1]), at
     if word in _ORDINALS:
         return _ORDINALS[word], at
     return None, at
+
+
+def _is_of_tens(row: Sequence[str], at: int) -> bool:
+    """`thirty-two`, `quarante et un`."""
+    last = at - 2 if at > 1 and row[at - 1] in _AND else at - 1
+    return last >= 0 and row[last] in _TENS
 
 
 def _told(reading: Reading, start: int, end: int, number: int) -> bool:

@@ -38,8 +38,8 @@ class Sight:
         for one in found:
             if not one.language or one.language in languages:
                 self.found.setdefault(one.kind, []).append(one)
-        self._honest = self._covered([HONEST, "fiction"], size)
-        self._own = self._covered([OWN_HONEST], size)
+        self._honest = self._covered([HONEST, "fiction"], size, whole=True)
+        self._own = self._covered([OWN_HONEST], size, whole=True)
         self._persons = self._covered(["person", "pronoun"], size)
         self._negated = self._negations(size)
         self._named_things = self._covered(
@@ -167,11 +167,13 @@ class Sight:
             self._nouns[kinds] = self._covered(kinds, len(self.reading.words))
         return self._nouns[kinds]
 
-    def _covered(self, kinds: Iterable[str], size: int) -> list[bool]:
-        marks = [False] * size
+    def _covered(self, kinds: Iterable[str], size: int, *, whole: bool = False) -> list[bool]:
+        """Words of these classes; of phrases, if `whole`, those in one clause alone."""
+        marks, clauses = [False] * size, self.reading.clauses
         for one in self.of(kinds):
-            for at in range(one.start, one.end):
-                marks[at] = True
+            if not whole or clauses[one.start] == clauses[one.end - 1]:
+                for at in range(one.start, one.end):
+                    marks[at] = True
         return marks
 
     def _negations(self, size: int) -> list[bool]:
