@@ -56,6 +56,7 @@ _SURE = frozenset(_split("yo yrs yr ans anos jahre jahren jahrig anni yearold ye
 """Units that are said of ages."""
 _MONTHS = frozenset(_split("month months mois meses mesi monate monaten week weeks"))
 _OLD = frozenset(_split("old olds young of alt"))
+_UNITS = _YEARS | _SURE | _MONTHS | _OLD
 _AGED = frozenset(_split("age aged ages agee agees edad idade eta alter"))
 _BEFORE = {
     tuple(phrase.split()): below
@@ -93,7 +94,9 @@ def young(reading: Reading, year: int) -> Iterator[tuple[int, int]]:
     for at, word in enumerate(row):
         number, end = _number(reading, at)
         if number is not None and _told(reading, at, end, number):
-            yield at, end + 1
+            while end < len(row) and row[end] in _UNITS:
+                end += 1
+            yield at, max(end, at + 1)
         elif word in _BORN:
             for later in row[at + 1 : at + 5]:
                 if later.isdecimal() and len(later) == 4 and 0 <= year - int(later) < ADULT_YEARS:

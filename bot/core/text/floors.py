@@ -14,6 +14,8 @@ from storage.domain.policy import MINOR_FLOOR_RULE, PERSON_FLOOR_RULE, Category
 
 _HINTS = 3
 """Hints at somebody's age that make a sign together; one fewer is a doubt."""
+_FAR = 4
+"""Words between a child and a word that the rest of the text may excuse."""
 _UNDRESSED_NEAR = 4
 """Words between somebody and the verb that undresses them."""
 
@@ -38,13 +40,12 @@ def children(sight: Sight, year: int) -> Children:
         for one in sight.of(
             ["child", "kin_child", "csam", own_class("minor"), own_class("sexual_minor")]
         )
-        if not sight.is_honest(one) and not sight.is_beside(["animal"], one, after=True)
+        if not sight.is_honest(one)
     ]
     signs += [
         (one.start, one.end)
         for one in sight.of(["young"])
-        if not sight.is_honest(one)
-        and not sight.is_beside(["animal", "food", "plant", "thing"], one)
+        if not sight.is_honest(one) and not sight.belongs(one, ["animal", "food", "plant", "thing"])
     ]
     signs += [
         (one.start, one.end)
@@ -120,13 +121,23 @@ def _beside_child(sight: Sight, rule: Rule, one: Found, signs: list[tuple[int, i
     excuse = sight.excuse(rule, one)
     if excuse in (None, Excuse.OWN):
         return Meant.YES
+    apart = min((_between(sign, (one.start, one.end)) for sign in signs), default=_FAR)
     if rule.senses > 1:
+        # "stripping the bed", but not "comic strip of a stripping child".
+        if excuse is Excuse.CONTEXT and apart == 0 and not rule.hidden:
+            return Meant.YES
         return Meant.DOUBT if excuse is Excuse.NEGATED else Meant.NO
     if excuse in (Excuse.HONEST, Excuse.NOUN):
         # "naked mole rat", but not "child naked eye".
-        touched = any(start == one.end or end == one.start for start, end in signs)
-        return Meant.YES if touched else Meant.NO
-    return Meant.DOUBT
+        if apart == 0:
+            return Meant.YES
+        return Meant.DOUBT if excuse is Excuse.NOUN and apart < _FAR else Meant.NO
+    return Meant.YES if excuse is Excuse.CONTEXT and apart < _FAR else Meant.DOUBT
+
+
+def _between(one: tuple[int, int], other: tuple[int, int]) -> int:
+    """Words between two places."""
+    return max(0, other[0] - one[1], one[0] - other[1])
 
 
 def person(sight: Sight, how: Named) -> Iterator[Ruled]:

@@ -40,7 +40,7 @@ class Sight:
                 self.found.setdefault(one.kind, []).append(one)
         self._honest = self._covered([HONEST, "fiction"], size, whole=True)
         self._own = self._covered([OWN_HONEST], size, whole=True)
-        self._persons = self._covered(["person", "pronoun"], size)
+        self._persons = self._covered(["person", "pronoun", "kin", "child", "kin_child"], size)
         self._negated = self._negations(size)
         self._named_things = self._covered(
             [kind for kind in self.found if kind not in _NO_WORDS], size
@@ -67,7 +67,7 @@ class Sight:
     def excuse(self, rule: Rule, one: Found) -> Excuse | None:
         if all(self._honest[one.start : one.end]):
             return Excuse.HONEST
-        if rule.noun and self._said_of(rule.noun, one):
+        if rule.noun and self.belongs(one, rule.noun, acts=rule.senses > 1):
             return Excuse.NOUN
         if not rule.negated and self._negated[one.start]:
             return Excuse.NEGATED
@@ -110,9 +110,11 @@ class Sight:
     def is_said_of(self, nouns: Sequence[str], start: int, end: int) -> bool:
         """Whether a word of these classes comes next in the clause, and no person soon after."""
         marks, clauses = self._nouns_of(tuple(nouns)), self.reading.clauses
-        coming = [
-            at for at in range(end, min(len(marks), end + 5)) if clauses[at] == clauses[start]
-        ]
+        coming = []
+        for at in range(end, min(len(marks), end + 5)):
+            if clauses[at] != clauses[start] or self.reading.words[at] in _APART:
+                break
+            coming.append(at)
         return any(marks[at] for at in coming[:3]) and not any(self._persons[at] for at in coming)
 
     def rule_holds(self, name: str) -> bool:
@@ -133,8 +135,9 @@ class Sight:
             or (not rule.order and any(others[max(0, one.start - rule.near) : one.end]))
         ]
 
-    def _said_of(self, nouns: Sequence[str], one: Found) -> bool:
-        """Whether a word of these classes stands beside it, and no person nearer."""
+    def belongs(self, one: Found, nouns: Sequence[str], *, acts: bool = False) -> bool:
+        """Whether it is said of a thing of these classes, which stands beside it and no person
+        nearer; or, where it is what somebody does (`acts`), is done to such a thing."""
         marks = self._nouns_of(tuple(nouns))
         clauses, size = self.reading.clauses, len(self.reading.words)
 
@@ -155,12 +158,16 @@ class Sight:
                     return not (same and self._persons[after])
             return False
 
-        beside = (one.start - 1, one.end)
-        if any(0 <= at < size and self._persons[at] and not marks[at] for at in beside):
-            return False
         reach = 2 * NOUN_REACH + 1
-        right = near(range(one.end, one.end + reach))
-        return right or near(range(one.start - 1, one.start - 1 - reach, -1))
+        right = range(one.end, one.end + reach)
+        if self._is_person(one.end) and not marks[one.end]:
+            return False
+        if self._is_person(one.start - 1) and not marks[one.start - 1]:
+            return acts and near(right)
+        return near(right) or near(range(one.start - 1, one.start - 1 - reach, -1))
+
+    def _is_person(self, at: int) -> bool:
+        return 0 <= at < len(self._persons) and self._persons[at]
 
     def _nouns_of(self, kinds: tuple[str, ...]) -> list[bool]:
         if kinds not in self._nouns:
@@ -179,7 +186,8 @@ class Sight:
     def _negations(self, size: int) -> list[bool]:
         """Words that a negation before them reaches, in the same clause."""
         marks, clauses = [False] * size, self.reading.clauses
-        lifted = {one.start for one in self.of(["unnegator"])}
+        # "without clothes" says what there is, and denies nothing that follows.
+        lifted = {one.start for one in self.of(["unnegator", "nudity", "child", "underwear"])}
         for one in self.of(["negator"]):
             if one.start in lifted:
                 continue
