@@ -1,7 +1,7 @@
 """Wiring: settings become the parts that a process is made of."""
 
 from bot.core.line import Line
-from bot.core.textcheck import TextRules
+from bot.core.text import TextRules
 from bot.references import Fetcher
 from storage import doorbell, migrate, private
 from storage.blobs import open_blobs

@@ -221,6 +221,7 @@ class Worker:
             checkers=self.checkers,
             thresholds=self.settings.thresholds_for(age_restricted=job.place.age_restricted),
             prompt_labels=job.prompt_labels,
+            outside=job.outside,
         )
 
     def _seal(self, job: GenerationJob, drawn: Drawn) -> Made:

@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 from sqlalchemy import and_, bindparam, or_, select, update
 from sqlalchemy.orm import Session
 
-from storage import deliveries, metrics, review, search, usage
+from storage import deliveries, metrics, origins, review, search, usage
 from storage.domain import (
     Cancelled,
     Complaint,
@@ -74,6 +74,7 @@ def record(
     now: datetime,
 ) -> UUID:
     """Write a request and its job, which waits; or which is refused if a verdict blocks it."""
+    outside = origins.outside(session, request)
     request_id, job_id = uuid4(), uuid4()
     reference = request.reference
     add(
@@ -112,6 +113,7 @@ def record(
         parent_sha256=request.parent_sha256,
         notes=[{"text": note.text, "values": dict(note.values)} for note in request.notes],
         created_at=now,
+        outside=outside,
     )
     grave = [v for v in verdicts if v.decision.keeps_apart]
     add(

@@ -28,7 +28,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Session
 
-from storage import accounts, deliveries, jobs, metrics, usage
+from storage import accounts, deliveries, jobs, metrics, origins, usage
 from storage.domain import Attempt, Cancelled, GenerationJob, JobState, StepReport
 from storage.domain.job import FailureReason, Phase
 from storage.tables import JobRow, RequestRow, UsageRow, UtcDateTime, is_open, table
@@ -192,6 +192,7 @@ def claim(
                 request=jobs.request_of(request),
                 place=jobs.place_of(request),
                 prompt_labels=frozenset(request.prompt_labels),
+                outside=origins.of_row(request),
                 allowed=job.allowed,
             )
     return None

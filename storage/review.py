@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from storage import accounts
 from storage.domain import Account, Review, ReviewKind, Verdict, worst
-from storage.domain.policy import MINOR_FLOOR_RULE, Decision
+from storage.domain.policy import FLOOR_RULES, Decision
 from storage.tables import JobRow, ReviewRow
 
 
@@ -19,7 +19,7 @@ def open_for(
     """Open the review that these verdicts ask for: one at most. What has been taken down is shown
     to nobody, so that only the floor has still to be looked at."""
     verdicts = list(verdicts)
-    if any(v.rule == MINOR_FLOOR_RULE for v in verdicts):
+    if any(v.rule in FLOOR_RULES for v in verdicts):
         _open(session, job_id, ReviewKind.RESTRICTED, sha256, now)
     elif verdicts and worst(verdicts).decision is Decision.HOLD and not is_removed(session, job_id):
         _open(session, job_id, ReviewKind.HOLD, sha256, now)

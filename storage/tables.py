@@ -124,6 +124,9 @@ class RequestRow(Base):
     mask_sha256: Mapped[str | None] = mapped_column(String(64))
     parent_sha256: Mapped[str | None] = mapped_column(String(64))
     created_at: Mapped[datetime]
+    outside: Mapped[bool | None]
+    """It descends from a picture that Easel did not draw from words alone; see `origins`. Kept when
+    the rest is forgotten."""
     tenant: Mapped[str] = mapped_column(String(64), server_default="")
     """With platform and user id the account (`domain.Account`)."""
     forget_at: Mapped[datetime | None]

@@ -8,8 +8,8 @@ from uuid import UUID
 
 from sqlalchemy.orm import Session
 
-from bot.core.textcheck import SEXUAL, TextRules, check_text
-from storage import deliveries, jobs, places, standing
+from bot.core.text import SEXUAL, TextRules, check_text
+from storage import deliveries, jobs, origins, places, standing
 from storage.domain import (
     Complaint,
     Decision,
@@ -19,7 +19,12 @@ from storage.domain import (
     Subject,
     Verdict,
 )
-from storage.domain.policy import MINOR_FLOOR_RULE, MINOR_LABEL
+from storage.domain.policy import (
+    FLOOR_RULES,
+    MINOR_FLOOR_RULE,
+    PERSON_FLOOR_RULE,
+    Category,
+)
 from storage.settings import Settings
 from storage.standing import Standing
 
@@ -54,14 +59,23 @@ def check(request: ImageRequest, rules: TextRules, place: Place) -> Checked:
         subject=Subject.NEGATIVE_PROMPT,
         age_restricted=place.age_restricted,
     )
-    verdicts, named = (prompt, negative), labels | unwanted
-    found = any(v.rule == MINOR_FLOOR_RULE for v in verdicts)
-    if MINOR_LABEL in named and named & SEXUAL and not found:
-        floor = replace(
-            prompt, decision=Decision.BLOCK, rule=MINOR_FLOOR_RULE, label=MINOR_LABEL, score=1.0
-        )
-        verdicts = (floor, negative)
-    return Checked(verdicts=verdicts, labels=named)
+    checked = Checked(verdicts=(prompt, negative), labels=labels | unwanted)
+    if (Category.MINOR in labels and unwanted & SEXUAL) or (
+        Category.MINOR in unwanted and labels & SEXUAL
+    ):
+        return _floored(checked, MINOR_FLOOR_RULE, Category.MINOR)
+    if Category.REAL_PERSON in labels and Category.SEXUAL in unwanted:
+        return _floored(checked, PERSON_FLOOR_RULE, Category.REAL_PERSON)
+    return checked
+
+
+def _floored(checked: Checked, rule: str, category: Category) -> Checked:
+    """What neither prompt is refused for, and both together are."""
+    prompt, *others = checked.verdicts
+    if any(verdict.rule in FLOOR_RULES for verdict in checked.verdicts):
+        return checked
+    floor = replace(prompt, decision=Decision.BLOCK, rule=rule, label=category, score=1.0)
+    return replace(checked, verdicts=(floor, *others))
 
 
 def accept(
@@ -78,6 +92,8 @@ def accept(
     complaint = standing_allows(session, settings, raw, count, now)
     if complaint is not None:
         return complaint
+    if Category.SEXUAL in checked.labels and origins.outside(session, request):
+        checked = _floored(checked, PERSON_FLOOR_RULE, Category.REAL_PERSON)
     job_id = jobs.record(
         session,
         request,

@@ -17,7 +17,7 @@ from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_ex
 from bot.core import accept
 from bot.core.grammar import parse
 from bot.core.notes import notes
-from bot.core.textcheck import TextRules
+from bot.core.text import TextRules
 from bot.references import Fetcher, Reader, Turns, gather, no_reader
 from storage import doorbell, inbox, jobs, places, sweep
 from storage.blobs import Blobs

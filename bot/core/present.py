@@ -21,6 +21,7 @@ from storage.domain import (
     worst,
 )
 from storage.domain.job import FailureReason, Phase
+from storage.domain.policy import FLOOR_RULES, Category
 from storage.emoji import spoken
 from storage.log import LogEntry, LoggedPicture
 
@@ -251,6 +252,8 @@ def _missing_notes(entry: LogEntry, visible: int) -> list[str]:
             )
         )
     if not visible and not held and not kept:
+        if any(verdict.rule in FLOOR_RULES for _, verdict in entry.verdicts):
+            return [say(locale, FLOOR)]
         notes.append(say(locale, CHANGE_IT))
     return notes
 
@@ -262,6 +265,7 @@ def _is_kept_refused(entry: LogEntry, picture: LoggedPicture) -> bool:
     return held and picture.decision is Decision.BLOCK
 
 
+FLOOR = mark("This is not drawn anywhere, and nobody can lift that.")
 STAYS_REFUSED = mark("A moderator has looked at it, and it stays refused.")
 CHANGE_IT = mark("Change the request and try again. Moderators can read in the log what was asked.")
 
@@ -288,6 +292,41 @@ REFUSALS = {
     Subject.REFERENCE: mark("Your reference image was refused by the safety check."),
     Subject.OUTPUT: mark("The picture was refused by the safety check."),
 }
+REASONS = {
+    Category.SEXUAL: mark(
+        "It is about nudity or sex. Describe people dressed, and nothing sexual."
+    ),
+    Category.SUGGESTIVE: mark("It is suggestive. Leave out what is meant to arouse."),
+    Category.MINOR: mark(
+        "It names a child or somebody young beside words that do not belong there. Leave out one "
+        "or the other."
+    ),
+    Category.VIOLENCE: mark("It is about cruelty or gore. Leave out injuries and who is hurt."),
+    Category.HATE: mark(
+        "It has a sign or a word of hatred, or demeans a group of people. Leave that out."
+    ),
+    Category.SELF_HARM: mark(
+        "It is about hurting oneself. Leave that out. If you think of it yourself, talk to "
+        "somebody you trust, or call a helpline where you live."
+    ),
+    Category.WEAPONS: mark(
+        "It is about making weapons or explosives. Leave out instructions and plans."
+    ),
+    Category.DRUGS: mark("It is about drugs. Leave out making, selling and taking them."),
+    Category.TERROR: mark(
+        "It is about terror. Leave out attacks, and the signs of who commits them."
+    ),
+    Category.REAL_PERSON: mark(
+        "It names a real person beside words that do not belong there. Leave out one or the other."
+    ),
+    Category.PROTECTED_FIGURE: mark(
+        "It names a figure that is somebody's own. Describe one that you invent."
+    ),
+    Category.LIVING_ARTIST: mark(
+        "It asks for the style of an artist by name. Describe what the style looks like."
+    ),
+}
+"""What a prompt is stopped for, and what to change. Never which word."""
 
 
 def _refused(entry: LogEntry) -> Card:
@@ -307,6 +346,11 @@ def _refused(entry: LogEntry) -> Card:
     else:
         subject = decisive.subject if decisive else Subject.PROMPT
         text = f"{say(locale, REFUSALS[subject])}\n{say(locale, CHANGE_IT)}"
+    if decisive is not None and decisive.rule in FLOOR_RULES:
+        text = say(locale, FLOOR)
+    elif decisive is not None and decisive.subject in (Subject.PROMPT, Subject.NEGATIVE_PROMPT):
+        reason = Category.of(decisive.label)
+        text = text if reason is None else f"{text}\n{say(locale, REASONS[reason])}"
     return _end(entry, Tone.REFUSED, _unseen(entry, undecided and entry.held), text)
 
 

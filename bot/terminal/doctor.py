@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.text import Text
 from sqlalchemy.exc import SQLAlchemyError
 
-from bot.core.textcheck import TextRules
+from bot.core.text import TextRules
 from bot.discord import errors as discord_errors
 from bot.slack import configured
 from bot.slack import errors as slack_errors

@@ -75,7 +75,7 @@ def ready_settings(
 ) -> Settings:
     """Settings with a sound catalog and a database that will do (see `ready_database`); also with
     sound text rules and the secrets of chats, for who takes prompts."""
-    from bot.core.textcheck import TextRules
+    from bot.core.text import TextRules
     from storage.catalog import load_catalog
 
     settings = read_settings(for_chat=for_prompts, serves=serves)

@@ -42,6 +42,7 @@ def judge(
     checkers: Sequence[Checker],
     thresholds: Sequence[Threshold],
     prompt_labels: frozenset[str] = frozenset(),
+    outside: bool = False,
     timeout_seconds: float = 30.0,
 ) -> list[list[Verdict]]:
     """One list per image, with one verdict per checker.
@@ -54,7 +55,7 @@ def judge(
     if not checkers:
         return [[_failed(subject, "none", "")] for _ in images]
     by_checker = [
-        _verdicts(images, checker, subject, thresholds, prompt_labels, timeout_seconds)
+        _verdicts(images, checker, subject, thresholds, prompt_labels, outside, timeout_seconds)
         for checker in checkers
     ]
     return [list(verdicts) for verdicts in zip(*by_checker, strict=True)]
@@ -76,6 +77,7 @@ def _verdicts(
     subject: Subject,
     thresholds: Sequence[Threshold],
     prompt_labels: frozenset[str],
+    outside: bool,
     timeout_seconds: float,
 ) -> list[Verdict]:
     judged = partial(
@@ -85,6 +87,7 @@ def _verdicts(
         checker=checker.name,
         checker_version=checker.version,
         prompt_labels=prompt_labels,
+        outside=outside,
     )
     try:
         found = _scores_within(timeout_seconds, checker, images)

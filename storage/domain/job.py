@@ -43,6 +43,8 @@ class GenerationJob:
     place: Place
     prompt_labels: frozenset[str] = frozenset()
     """What the text check found without refusing, for the policy on the output."""
+    outside: bool = False
+    """It descends from a picture that Easel did not draw from words alone."""
     allowed: bool = False
     """A moderator has seen the reference, which a checker had held, and lets it pass."""
 

@@ -30,6 +30,35 @@ class Subject(StrEnum):
     OUTPUT = "output"
 
 
+class Category(StrEnum):
+    """What a prompt is stopped for; the label of the prompt check's verdicts."""
+
+    SEXUAL = "sexual"
+    SUGGESTIVE = "suggestive"
+    MINOR = "minor"
+    VIOLENCE = "violence"
+    HATE = "hate"
+    SELF_HARM = "self_harm"
+    WEAPONS = "weapons"
+    DRUGS = "drugs"
+    TERROR = "terror"
+    REAL_PERSON = "real_person"
+    PROTECTED_FIGURE = "protected_figure"
+    LIVING_ARTIST = "living_artist"
+
+    @classmethod
+    def of(cls, label: str) -> "Category | None":
+        """Of a verdict's label, also one of an earlier release; None for any other, as of an
+        operator's own category."""
+        former = {
+            "minor_sexual": cls.MINOR,
+            "sexual_violence": cls.SEXUAL,
+            "hate_symbol": cls.HATE,
+            "slur": cls.HATE,
+        }
+        return former.get(label) or (cls(label) if label in cls._value2member_map_ else None)
+
+
 SUGGESTIVE_LABELS = frozenset(
     {"suggestive", "sexy", "sensual", "enticing_or_sensual", "racy", "provocative"}
 )
@@ -40,11 +69,17 @@ SEXUAL_LABELS = SUGGESTIVE_LABELS | {
     *("adult", "adult_content", "lewd", "xxx"),
 }
 """As the checkers that we know of name it; see `label_key`."""
-MINOR_LABEL = "minor"
 MINOR_FLOOR_RULE = "floor:minor"
 MINOR_FLOOR_SCORE = 0.2
-"""Above this sexual score a picture whose prompt names a minor is blocked, whatever the settings
-say. Low on purpose: a false alarm costs a look by a moderator."""
+"""From this sexual score on a picture whose prompt names a minor is blocked, whatever the settings
+say. Low on purpose: where a child is asked for, any doubt is too much."""
+PERSON_FLOOR_RULE = "floor:person"
+PERSON_FLOOR_SCORE = 0.5
+"""The same for a picture whose prompt names a real person, or that descends from a picture which
+Easel did not draw from words alone. Suggestive labels do not count, and the score is that from
+which strict places hold: every photo may come to be judged by it, and nobody can lift it."""
+FLOOR_RULES = frozenset({MINOR_FLOOR_RULE, PERSON_FLOOR_RULE})
+"""What they block, no setting lets pass and no act lifts."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,8 +140,9 @@ _ORDER = tuple(Decision)
 
 
 def worst(verdicts: Iterable[Verdict]) -> Verdict:
-    """The verdict with the gravest decision; the first of equals. Raises ValueError if empty."""
-    return max(verdicts, key=lambda verdict: _ORDER.index(verdict.decision))
+    """The verdict with the gravest decision; of equals a floor's, else the first. Raises ValueError
+    if empty."""
+    return max(verdicts, key=lambda v: (_ORDER.index(v.decision), v.rule in FLOOR_RULES))
 
 
 def decide(
@@ -117,8 +153,10 @@ def decide(
     checker: str,
     checker_version: str,
     prompt_labels: frozenset[str] = frozenset(),
+    outside: bool = False,
 ) -> Verdict:
-    """Judge one checker's scores of one subject.
+    """Judge one checker's scores of one subject. `outside`: it descends from a picture that Easel
+    did not draw from words alone.
 
     A score that is no number, out of range or missing altogether is a checker that failed, and
     what could not be judged is held.
@@ -141,10 +179,15 @@ def decide(
         scores = finite
         return verdict(Decision.HOLD, "checker-failed")
     verdicts = [verdict(Decision.ALLOW, "below-thresholds")]
-    minor = MINOR_LABEL in prompt_labels | {label_key(label) for label in scores}
+    minor = Category.MINOR in prompt_labels | {label_key(label) for label in scores}
+    drawn = subject is Subject.OUTPUT
+    person = drawn and (outside or Category.REAL_PERSON in prompt_labels)
     for label, score in scores.items():
-        if minor and label_key(label) in SEXUAL_LABELS and score >= MINOR_FLOOR_SCORE:
+        key = label_key(label)
+        if minor and key in SEXUAL_LABELS and score >= MINOR_FLOOR_SCORE:
             verdicts.append(verdict(Decision.BLOCK, MINOR_FLOOR_RULE, label, score))
+        if person and key in SEXUAL_LABELS - SUGGESTIVE_LABELS and score >= PERSON_FLOOR_SCORE:
+            verdicts.append(verdict(Decision.BLOCK, PERSON_FLOOR_RULE, label, score))
         for threshold in bounds_of(label, thresholds):
             for decision in (Decision.BLOCK, Decision.HOLD, Decision.BLUR):
                 bound = float(getattr(threshold, decision.value))

@@ -12,7 +12,8 @@ class ReviewKind(StrEnum):
     REPORT = "report"
     """Somebody in the conversation pressed Report."""
     RESTRICTED = "restricted"
-    """The floor: sexual content with a sign of a minor. Shown to few, never allowed."""
+    """A floor: sexual content with a sign of a minor, or of a real person. Shown to few, never
+    allowed."""
     ACT = "act"
     """Nothing asked for it: a moderator acted by themselves. Decided as it is written."""
 

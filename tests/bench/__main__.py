@@ -19,7 +19,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import acknowledge, handoff, line, million, notes, path, slack
+from tests.bench import acknowledge, handoff, line, million, notes, path, prompts, slack
 from tests.bench.figures import Figure
 
 SERVERS = {
@@ -38,6 +38,7 @@ def collected(figures: AsyncIterator[Figure]) -> list[Figure]:
 
 
 PARTS: dict[str, Part] = {
+    "prompts": lambda *_: prompts.figures(),
     "line": lambda folder, _: line.figures(folder),
     "notes": lambda folder, _: notes.figures(folder),
     "path": lambda folder, _: iter(collected(path.path_figures(folder, SERVERS))),

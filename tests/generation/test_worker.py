@@ -297,8 +297,8 @@ def test_a_reference_that_a_moderator_allowed_is_held_no_more(
         entry = log.entry(session, job)
     assert entry is not None
     if state is JobState.MADE:
-        expected = Decision.ALLOW if says == {"nsfw": 0.0} else Decision.HOLD
-        assert entry.pictures[0].decision is expected, "what is drawn is judged as ever"
+        expected = {0.0: Decision.ALLOW, HOLD: Decision.BLOCK}.get(says["nsfw"], Decision.HOLD)
+        assert entry.pictures[0].decision is expected, "what descends from a photo has a floor"
 
 
 def test_what_is_taken_down_while_it_is_judged_is_moved(studio: Studio) -> None:

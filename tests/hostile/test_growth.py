@@ -12,8 +12,8 @@ from itertools import chain
 import pytest
 
 import bot
-from bot.core import folding, grammar, names, textcheck, values, written
-from bot.core.textcheck import TextRules, check_text
+from bot.core import grammar, names, values, written
+from bot.core.text import TextRules, ages, check_text, folding
 from bot.discord import words as discord_words
 from bot.discord.buttons import CardButton, PictureSelect
 from bot.i18n import LOCALES, say
@@ -87,14 +87,14 @@ READERS: dict[str, Callable[[str], object]] = {
     "asks_privately": values.asks_privately,
     "discord: escape": discord_words.escape,
     "clean": written.clean,
-    "read": written.read,
+    "written": written.read,
     "terms": written.terms,
     "groups": written._take_groups,
     "fold": folding.fold,
-    "accented": folding.accented,
-    "readings": lambda text: deque(folding.readings(text), maxlen=0),
+    "read": lambda text: folding.read(text, RULES.phrases.known),
     "forms": folding.forms,
-    "ages": lambda text: (textcheck._AGE.findall(text), textcheck._AGED.findall(text)),
+    "ages": lambda text: deque(ages.young(folding.read(text, RULES.phrases.known), 2026), maxlen=0),
+    "ages unfolded": ages.young_unfolded,
     "check_text": lambda text: check_text(
         text, RULES, subject=Subject.PROMPT, age_restricted=False
     ),

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import delete
 
-from bot.core.textcheck import TextRules
+from bot.core.text import TextRules
 from storage import migrate
 from storage.catalog import BUILTIN, load_catalog
 from storage.database import Database

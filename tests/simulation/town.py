@@ -33,7 +33,7 @@ import storage.doorbell
 import storage.jobs
 from bot.core import steer
 from bot.core.line import Line
-from bot.core.textcheck import TextRules
+from bot.core.text import TextRules
 from bot.deliver import Deliverer
 from bot.reaper import Reaper
 from bot.references import Fetcher

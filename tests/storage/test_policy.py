@@ -1,6 +1,7 @@
 """Policy: scores and thresholds make a verdict, and what cannot be judged is held."""
 
 import math
+from collections.abc import Sequence
 
 import pytest
 
@@ -18,14 +19,22 @@ from storage.domain import (
 STRICT = (Threshold(label="nsfw", blur=0.3, hold=0.5, block=0.8),)
 
 
-def judged(scores: dict[str, float], labels: frozenset[str] = frozenset()) -> Verdict:
+def judged(
+    scores: dict[str, float],
+    labels: frozenset[str] = frozenset(),
+    *,
+    thresholds: Sequence[Threshold] = STRICT,
+    subject: Subject = Subject.OUTPUT,
+    outside: bool = False,
+) -> Verdict:
     return decide(
         scores,
-        STRICT,
-        subject=Subject.OUTPUT,
+        thresholds,
+        subject=subject,
         checker="c",
         checker_version="1",
         prompt_labels=labels,
+        outside=outside,
     )
 
 
@@ -60,6 +69,27 @@ def test_the_floor_needs_a_minor_and_a_sexual_score() -> None:
     assert judged({"nsfw": 0.25}, minor).rule == "floor:minor"
     assert judged({"nsfw": 0.25}).decision is Decision.ALLOW
     assert judged({"nsfw": 0.1}, minor).decision is Decision.ALLOW
+
+
+def test_the_floor_for_real_persons_needs_one_or_a_picture_from_outside() -> None:
+    person, loose = frozenset({"real_person"}), (Threshold(label="nsfw"), Threshold(label="sexy"))
+    for who in ({"labels": person}, {"outside": True}):
+        assert judged({"nsfw": 0.5}, thresholds=loose, **who).rule == "floor:person"
+        assert judged({"Porn": 0.5}, thresholds=loose, **who).rule == "floor:person"
+        assert judged({"nsfw": 0.9}, **who).rule == "floor:person", "it outranks other bounds"
+        assert judged({"nsfw": 0.45}, thresholds=loose, **who).decision is Decision.ALLOW
+        assert judged({"sexy": 0.9}, thresholds=loose, **who).decision is Decision.ALLOW
+        seen = judged({"nsfw": 0.9}, thresholds=loose, subject=Subject.REFERENCE, **who)
+        assert seen.decision is Decision.ALLOW, "what is brought has the bounds of the place"
+    assert judged({"nsfw": 0.9}, thresholds=loose).decision is Decision.ALLOW
+
+
+def test_a_floor_outranks_what_is_as_grave() -> None:
+    plain = judged({"nsfw": 0.9})
+    floor = judged({"nsfw": 0.9}, frozenset({"minor"}))
+    assert floor.rule == "floor:minor"
+    assert worst([plain, floor]) is floor
+    assert worst([floor, plain]) is floor
 
 
 def test_the_gravest_decides() -> None:

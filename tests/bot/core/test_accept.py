@@ -1,5 +1,7 @@
 """Accept: what the text check of both prompts adds up to, and who may ask where."""
 
+from __future__ import annotations
+
 from datetime import timedelta
 from uuid import UUID
 
@@ -7,12 +9,15 @@ import pytest
 
 from bot.core.accept import Checked, accept, check, standing_allows
 from bot.core.rules import rows
-from bot.core.textcheck import TextRules
-from storage import leases, places, review, usage
+from bot.core.text import TextRules
+from storage import leases, log, places, review, usage
 from storage.database import Database
 from storage.domain import (
     Complaint,
     Decision,
+    ImageRequest,
+    JobState,
+    Linked,
     Place,
     Platform,
     RawCommand,
@@ -37,6 +42,11 @@ LOOSE = Place(platform=Platform.DISCORD, age_restricted=True)
         ("a nude portrait", "adult", True),
         ("a child on a swing", "", False),
         ("a child on a swing", "clothes", True),
+        ("a child on a swing", "swimsuit, trousers", True),
+        ("a child on a swing", "hat, scarf", False),
+        ("un enfant", "vêtements", True),
+        ("una niña", "ropa", True),
+        ("a child and a strip of paper", "adult", False),
     ],
 )
 def test_the_floor_looks_at_both_prompts_together(
@@ -46,6 +56,43 @@ def test_the_floor_looks_at_both_prompts_together(
     checked = check(request, RULES, LOOSE)
     assert checked.refused is refused
     assert any(v.rule == "floor:minor" for v in checked.verdicts) is refused
+
+
+@pytest.mark.parametrize(
+    ("prompt", "negative", "refused"),
+    [
+        ("Odile Vasseur on a swing", "clothes", True),
+        ("Odile Vasseur on a swing", "hands", False),
+        ("my neighbour", "vêtements", True),
+        ("a woman on a swing", "clothes", False),
+    ],
+)
+def test_so_does_that_for_real_persons(prompt: str, negative: str, refused: bool) -> None:
+    checked = check(a_request(prompt=prompt, negative_prompt=negative), RULES, LOOSE)
+    assert any(v.rule == "floor:person" for v in checked.verdicts) is refused
+    assert checked.refused is refused
+
+
+@pytest.mark.parametrize("outside", [False, True])
+@pytest.mark.parametrize(
+    ("prompt", "negative", "sexual"),
+    [("a nude woman", "", True), ("a woman", "clothes", True), ("a woman in a coat", "", False)],
+)
+def test_sexual_words_about_a_picture_from_outside_are_the_floor(
+    door: Door, prompt: str, negative: str, sexual: bool, outside: bool
+) -> None:
+    source = Linked(url="https://x") if outside else None
+    request = a_request(prompt=prompt, negative_prompt=negative, source=source)
+    job_id = door.asks(check(request, RULES, LOOSE), request=request)
+    assert isinstance(job_id, UUID)
+    with door.database.read() as session:
+        entry = log.entry(session, job_id)
+        restricted = review.waiting(session, ReviewKind.RESTRICTED)
+    assert entry is not None
+    floored = outside and sexual
+    assert (entry.state is JobState.REFUSED) is floored
+    assert ("floor:person" in {v.rule for _, v in entry.verdicts}) is floored
+    assert bool(restricted) is floored
 
 
 HONEST = Checked(verdicts=(), labels=frozenset())
@@ -72,7 +119,12 @@ class Door:
         )
 
     def asks(
-        self, checked: Checked = HONEST, *, user: str = "alice", server: str = "guild"
+        self,
+        checked: Checked = HONEST,
+        *,
+        user: str = "alice",
+        server: str = "guild",
+        request: ImageRequest | None = None,
     ) -> UUID | str:
         """The job, or why not; the same before anything is fetched as in the transaction."""
         raw, now = self.raw(user, server), self.clock()
@@ -80,7 +132,7 @@ class Door:
         with self.database.read() as session:
             before = standing_allows(session, self.settings, raw, count, now)
         with self.database.write() as session:
-            taken = accept(session, self.settings, a_request(), raw, {}, checked, now)
+            taken = accept(session, self.settings, request or a_request(), raw, {}, checked, now)
         if isinstance(taken, Complaint):
             assert before == taken
             return taken.text.format(**taken.values)

@@ -184,6 +184,7 @@ def test_of_who_is_banned_since(tmp_path: Path, database: Database, held_prompt:
     ("decision", "rule", "words"),
     [
         (Decision.BLOCK, "floor:minor", "The floor blocked this, and nobody can allow that."),
+        (Decision.BLOCK, "floor:person", "The floor blocked this, and nobody can allow that."),
         (Decision.BLOCK, "words:sexual", "What the check or a moderator has refused stays so."),
     ],
 )

@@ -1,12 +1,15 @@
 """The text check: honest words pass, evasions do not, in three languages."""
 
+import re
+import tomllib
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.core.textcheck import MAX_CHARACTERS, TextRules, check_text
+from bot.core.text import MAX_CHARACTERS, TextRules, check_text
 from storage.domain import Decision, Subject
 
 RULES = TextRules.load()
@@ -98,7 +101,7 @@ def test_there_are_enough_honest_words() -> None:
 
 
 DISGUISES = [
-    "{0}", "{0}!", "({0}:1.3)", "a {0} fox", "“{0}”", "{0}_art", "#{0}", "{0}/art", "art,{0}",
+    "{0}", "{0}!", "({0}:1.3)", "a {0} figure", "“{0}”", "{0}_art", "#{0}", "{0}/art", "art,{0}",
 ]  # fmt: skip
 SPELLINGS = _table(
     """
@@ -179,7 +182,7 @@ def test_age_restricted_places_are_looser() -> None:
     assert judged("a rapist", age_restricted=True)[0] is Decision.BLOCK
     assert judged("swastika", age_restricted=True)[0] is Decision.HOLD
     decision, rule, _ = judged("Emma Watson nude", age_restricted=True)
-    assert (decision, rule) == (Decision.BLOCK, "text:real_person_sexual")
+    assert (decision, rule) == (Decision.BLOCK, "floor:person")
 
 
 def test_a_negative_prompt_steers_away() -> None:
@@ -212,7 +215,7 @@ def test_operators_add_rules(tmp_path: Path) -> None:
         return verdict.decision, verdict.rule
 
     assert rule("z0rping") == (Decision.HOLD, "text:sexual")
-    assert rule("nude") == (Decision.HOLD, "text:sexual")
+    assert rule("nude") == (Decision.HOLD, "text:nudity")
     assert rule("ACME  Cola") == (Decision.BLOCK, "text:brand")
     assert rule("nude beach hotel")[0] is Decision.ALLOW
 
@@ -238,4 +241,133 @@ def test_a_wrong_file_is_named(tmp_path: Path, text: str) -> None:
 def test_any_text_is_judged(text: str) -> None:
     for subject in (Subject.PROMPT, Subject.NEGATIVE_PROMPT):
         judged(text, subject=subject)
-    assert judged(text + " nude")[0] is not Decision.ALLOW or "nude" not in text + " nude"
+    assert judged(f"{text}. a nude woman")[0] is not Decision.ALLOW
+
+
+def test_honest_phrases_are_told_apart_from_what_stands_beside_them() -> None:
+    """A beginning of a few letters would be one of nearly any word, and hide it from a floor."""
+    folder = files("bot.core.text").joinpath("languages")
+    honest = [
+        phrase
+        for path in folder.iterdir()
+        if path.name.endswith(".toml")
+        for phrase in tomllib.loads(path.read_text("utf-8")).get("honest", {}).get("phrases", ())
+    ]
+    assert len(honest) > 500
+    assert [p for p in honest if re.search(r"(?<![^\W_])[^\W_]{0,3}\*", p)] == []
+    for text in ("rape, enfant nu", "una heroina con niña desnuda", "grated, naked child"):
+        assert judged(text)[1] == "floor:minor", text
+
+
+def test_what_an_operator_says_lifts_no_floor(tmp_path: Path) -> None:
+    extra = tmp_path / "extra.toml"
+    places = 'strict = "allow"\nage_restricted = "allow"\n'
+    extra.write_text(
+        'honest = ["nude child", "naked", "emma holloway", "undress", "lingerie"]\n'
+        + "".join(f"[categories.{name}]\n{places}" for name in RULES.decisions)
+        + "".join(
+            f"[categories.{name}]\n{places}"
+            for name in ("slur", "minor_sexual", "nudity", "sexual_violence")
+        )
+    )
+    rules = TextRules.load(extra)
+    for text, rule in (
+        ("nude child", "floor:minor"),
+        ("a naked child", "floor:minor"),
+        ("loli", "floor:minor"),
+        ("a child in lingerie", "floor:minor"),
+        ("Emma Holloway naked", "floor:person"),
+        ("undress her", "floor:person"),
+    ):
+        for subject, age_restricted in ((Subject.PROMPT, False), (Subject.PROMPT, True)):
+            verdict, _ = check_text(text, rules, subject=subject, age_restricted=age_restricted)
+            assert (verdict.decision, verdict.rule) == (Decision.BLOCK, rule), text
+    for text in ("a nude woman", "a faggot", "gore"):
+        verdict, _ = check_text(text, rules, subject=Subject.PROMPT, age_restricted=False)
+        assert verdict.decision is Decision.ALLOW, text
+
+
+def test_operators_name_persons_and_what_is_off(tmp_path: Path) -> None:
+    def rule(text: str, rules: TextRules) -> tuple[Decision, str]:
+        verdict, _ = check_text(text, rules, subject=Subject.PROMPT, age_restricted=True)
+        return verdict.decision, verdict.rule
+
+    extra = tmp_path / "extra.toml"
+    off = 'age_restricted = "hold"\n'
+    extra.write_text(
+        f'names = ["zorbina"]\n[categories.living_artist]\n{off}'
+        f"[categories.protected_figure]\n{off}[categories.real_person]\nwords = ['Quorl']\n"
+    )
+    rules = TextRules.load(extra)
+    assert rule("Zorbina nude", RULES)[1] == "text:nudity"
+    for name in ("Zorbina", "quorl"):
+        assert rule(f"{name} nude", rules) == (Decision.BLOCK, "floor:person")
+        assert rule(f"{name} at a premiere", rules)[0] is Decision.ALLOW
+    for text in ("a fox in the style of Imogen Ashworth", "mickey mouse on a boat"):
+        assert rule(text, RULES)[0] is Decision.ALLOW
+        assert rule(text, rules)[0] is Decision.HOLD
+
+
+def test_a_verdict_keeps_the_rule_and_never_the_name() -> None:
+    for text in ("Odile Vasseur nude", "sexy Odile Vasseur", "Odile naked", "Odile Vasseur"):
+        for age_restricted in (False, True):
+            verdict, labels = check_text(
+                text, RULES, subject=Subject.PROMPT, age_restricted=age_restricted
+            )
+            assert not re.search("odile|vasseur", repr((verdict, labels)), re.IGNORECASE)
+
+
+@pytest.mark.parametrize(
+    ("text", "rule"),
+    [
+        ("Odile Vasseur nude", "floor:person"),
+        ("odile vasseur nude", "floor:person"),
+        ("Odile von der Tann nude", "floor:person"),
+        ("<@123> nude", "floor:person"),
+        ("@bob nude", "floor:person"),
+        ("a nude senator", "floor:person"),
+        ("sexy Odile Vasseur", "text:person_suggestive"),
+        ("Odile nude", "text:person_in_doubt"),
+        ("undress the woman in this photo", "floor:person"),
+        ("remove the dress of the woman in this picture", "floor:person"),
+        ("Odile Vasseur at a premiere", "text:real_person"),
+        ("Venus de Milo, nude", "text:nothing-found"),
+        ("a nude by Auguste Rodin in a museum", "text:nothing-found"),
+        ("undressing a doll", "text:nothing-found"),
+        ("a rose, nude lipstick", "text:nothing-found"),
+    ],
+)
+def test_who_is_named(text: str, rule: str) -> None:
+    assert judged(text, age_restricted=True)[1] == rule
+
+
+@pytest.mark.parametrize(
+    ("text", "young"),
+    [
+        ("a girl, twelve", True), ("ⅻ years old", True), ("aged 14", True), ("12 yrs", True),
+        ("twelve years of age", True), ("under 18", True), ("not yet 18", True), ("16yo", True),
+        ("not yet eighteen", True), ("born in 2015", True), ("née en 2014", True),
+        ("12 anni", True), ("nacida en 2016", True), ("a 7th grader", True),
+        ("dix-sept ans", True), ("12歳", True),
+        ("tiene doce años", True), ("âgée de 15 ans", True), ("elle a treize ans", True),
+        ("zwölf Jahre alt", True), ("девочка 12 лет", True), ("十二歳", True), ("12岁", True),
+        ("20 months old", True), ("a 30 year old", False), ("under 25", False), ("20歳", False),
+        ("born in 1980", False), ("dix-huit ans", False), ("thirty-two years old", False),
+        ("vingt-deux ans", False), ("treinta y dos años", False), ("quarante et un ans", False),
+        ("12 apples", False), ("12 feet tall", False), ("12 year old whisky", False),
+        ("chapter twelve of a book", False), ("7 dwarfs", False), ("twelve roses", False),
+    ],
+)  # fmt: skip
+def test_ages(text: str, young: bool) -> None:
+    assert ("minor" in judged(text)[2]) is young
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a nude woman, renaissance style", "not only nude but wet", "a naked woman with a cat",
+        "nude on the floor", "a naked cat woman", "no shame, naked woman", "nude, cat",
+    ],
+)  # fmt: skip
+def test_what_stands_near_is_no_excuse(text: str) -> None:
+    assert judged(text)[0] is Decision.BLOCK
