@@ -213,7 +213,7 @@ class Inbox:
             if passing:
                 pause = timedelta(seconds=min(LONGEST_PAUSE_SECONDS, 2.0**tries))
                 at = self._database.clock() + pause
-                await self._settle(lambda s: inbox.again(s, raw.event, at))
+                await self._settle(lambda s: inbox.again(s, raw.event, self._owner, at))
                 return
             await self._adapter.apologise(raw)
         if not emptied:
@@ -269,7 +269,7 @@ class Inbox:
         """With the right key they can be done, until they are a day old."""
         logger.error("inbox.sealed", count=len(events))
         at = self._database.clock() + self._lease
-        await self._settle(lambda s: inbox.leave(s, events, at))
+        await self._settle(lambda s: inbox.leave(s, events, self._owner, at))
 
     def _look(self) -> list[Untaken]:
         now, mine = self._database.clock(), (self._platform, self.application)
