@@ -15,7 +15,7 @@ from functools import partial
 from uuid import UUID
 
 import structlog
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from bot.core.line import Line
@@ -84,7 +84,7 @@ class Deliverer:
                     if (now := asyncio.get_running_loop().time()) >= refresh_at:
                         refresh_at = now + QUEUE_REFRESH_SECONDS
                         await self.refresh_waiting()
-                except OperationalError as error:
+                except SQLAlchemyError as error:
                     logger.warning("deliver.database", error=type(error).__name__)
                     await asyncio.sleep(1)
                 await changes.wait(POLL_SECONDS)

@@ -11,7 +11,6 @@ from uuid import UUID
 
 import structlog
 from kombu.exceptions import OperationalError
-from sqlalchemy.exc import OperationalError as DatabaseError
 from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_exponential
 
 from bot.core import accept
@@ -21,7 +20,7 @@ from bot.references import Fetcher, Reader, Turns, gather, no_reader
 from storage import doorbell, inbox, jobs, places, sweep
 from storage.blobs import Blobs
 from storage.catalog import Catalog
-from storage.database import Database, lock
+from storage.database import TRANSIENT, Database, lock
 from storage.domain import Complaint, ImageRequest, RawCommand
 from storage.settings import Settings
 
@@ -117,7 +116,7 @@ class Line:
         return known or accept.standing_allows(session, self.settings, raw, count, now)
 
     @retry(
-        retry=retry_if_exception_type(DatabaseError),
+        retry=retry_if_exception_type(TRANSIENT),
         wait=wait_exponential(multiplier=0.1),
         stop=stop_after_attempt(3),
         reraise=True,

@@ -11,6 +11,8 @@ from uuid import UUID
 
 import pytest
 from sqlalchemy import event
+from sqlalchemy.exc import InternalError, ProgrammingError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from bot.compose import build_line
 from bot.core import mine, steer
@@ -517,6 +519,51 @@ async def test_each_application_shows_its_own(office: Office) -> None:
     office.clock.advance(minutes=3)
     await Deliverer(office.line, service).refresh_waiting()
     assert [office.row(j).desired_revision for j in (ours, theirs, anybodys)] == [1, 2, 2]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        InternalError("read-only", None, Exception()),
+        PoolTimeout("no connection is free"),
+        ProgrammingError("no such column", None, Exception()),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+async def test_it_goes_on_whatever_the_database_raises(
+    office: Office, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    office.job()
+    step, failures = office.deliverer.step, [error]
+
+    async def failing() -> int:
+        if failures:
+            raise failures.pop()
+        return await step()
+
+    monkeypatch.setattr(office.deliverer, "step", failing)
+    running = asyncio.create_task(office.deliverer.run())
+    for _ in range(600):
+        if running.done() or office.chat.shown:
+            break
+        await asyncio.sleep(0.05)
+    assert not running.done()
+    running.cancel()
+    await asyncio.wait([running])
+    assert [card.tone for card in office.chat.shown] == [Tone.WAITING]
+
+
+@pytest.mark.parametrize("expires", ["soon", "2026-11-21", "2026-11-21T12:00:00", "12:00"])
+async def test_an_address_that_is_wrong_keeps_no_other_card_as_it_is(
+    office: Office, expires: str
+) -> None:
+    wrong, right = office.job(), office.job()
+    with office.line.database.write() as session:
+        session.get_one(DeliveryRow, wrong).address = {"token_expires_at": expires}
+    await office.deliver()
+    office.clock.advance(minutes=3)
+    await office.deliverer.refresh_waiting()
+    assert [office.row(job).desired_revision for job in (wrong, right)] == [2, 2]
 
 
 async def test_a_card_whose_worker_is_lost_waits_for_another(office: Office) -> None:
