@@ -147,6 +147,19 @@ _TAKEN = (
 )
 
 
+def is_emptied(session: Session, event: EventKey) -> bool:
+    """Whether nothing is left of what was heard: it is taken, or whoever asked is forgotten. Nobody
+    forgets them before this transaction ends."""
+    return session.scalar(_BODY, {"event": str(event)}) == ""
+
+
+_BODY = (
+    select(InboxRow.body)
+    .where(InboxRow.event_key == bindparam("event"))
+    .with_for_update(of=InboxRow)
+)
+
+
 def drop(session: Session, events: Collection[EventKey], owner: str) -> None:
     """The owner has told, or the platform has, that nothing will come of them. They may come
     again."""

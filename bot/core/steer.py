@@ -25,6 +25,7 @@ from storage.log import LogEntry, LoggedPicture
 VARY_STRENGTH = 0.55
 ENLARGE_STRENGTH = 0.3
 LARGEST_SIDE_PX = 2048
+FORGOTTEN = Complaint(text="I have forgotten this request, so I can't do that any more.")
 
 
 def remake(
@@ -206,7 +207,7 @@ def entry_for(session: Session, job_id: UUID, viewer: Viewer, right: Right) -> L
     """The request, if it is still known and the viewer has this right to it."""
     entry = log.entry(session, job_id)
     if entry is None or entry.forgotten or not entry.user_id:
-        return Complaint(text="I have forgotten this request, so I can't do that any more.")
+        return FORGOTTEN
     if right(entry, viewer):
         return entry
     manager = replace(viewer, requester=replace(viewer.requester, manages=True))

@@ -1,5 +1,6 @@
 """The inbox: written once, in hand of one, emptied when it is taken, gone after a day."""
 
+import threading
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -9,7 +10,7 @@ from cryptography.fernet import Fernet
 from sqlalchemy import select, text
 
 from bot.terminal.doctor import _inbox
-from storage import backup, export, forget, forgotten, inbox, restore
+from storage import backup, export, forget, forgotten, inbox, log, restore
 from storage.blobs import Blobs
 from storage.database import Database
 from storage.domain import (
@@ -25,7 +26,7 @@ from storage.domain import (
 )
 from storage.inbox import Envelope, Sealed
 from storage.tables import InboxRow
-from tests.fakes.nouns import FakeClock
+from tests.fakes.nouns import FakeClock, recorded
 
 LEASE = timedelta(seconds=15)
 FILE = Attached(name="a.png", size_bytes=3, address="https://files.example/a.png?is=1")
@@ -217,6 +218,30 @@ def test_who_is_forgotten_has_asked_for_nothing(database: Database, clock: FakeC
     with database.write() as session:
         forget.forget_person(session, command().requester.account, clock())
     assert heard_of(database) == {"2"}
+
+
+def test_who_forgets_waits_for_what_is_being_taken(database: Database, clock: FakeClock) -> None:
+    """And forgets that too."""
+    put(database, raw := command())
+    account = raw.requester.account
+
+    def forget_them() -> None:
+        with database.write() as session:
+            forget.forget_person(session, account, clock())
+
+    forgetting = threading.Thread(target=forget_them)
+    with database.write() as session:
+        assert not inbox.is_emptied(session, raw.event)
+        forgetting.start()
+        forgetting.join(0.5)
+        job_id = recorded(session, now=clock(), user=account.user_id)
+        inbox.taken(session, raw.event)
+    forgetting.join()
+    with database.read() as session:
+        assert inbox.is_emptied(session, raw.event)
+        entry = log.entry(session, job_id)
+    assert entry is not None
+    assert (entry.user_id, entry.request.prompt) == ("", "")
 
 
 @pytest.mark.parametrize("key", [None, Fernet(Fernet.generate_key())])
