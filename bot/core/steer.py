@@ -1,6 +1,6 @@
 """Steer: what the buttons do to a request that is there already."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -113,6 +113,16 @@ def cancel(session: Session, job_id: UUID, now: datetime) -> Complaint | None:
     if troubles.is_stranded(session, job_id):
         return Complaint(text="Your picture is drawn, but I can't show it here. `/queue` has it.")
     return Complaint(text="Too late: this request is finished already.")
+
+
+def fetch(session: Session, job_id: UUID, address: Mapping[str, str]) -> Complaint | None:
+    """Show a result that could not be shown at this new placeholder."""
+    if deliveries.move(session, job_id, address):
+        return None
+    return Complaint(
+        text="Nothing is left to show here: the picture is shown already, on its way to another "
+        "message, or removed."
+    )
 
 
 def delete(session: Session, job_id: UUID, now: datetime) -> None:

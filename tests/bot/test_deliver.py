@@ -51,6 +51,10 @@ class Chat:
         self.orders: list[Exception] = []
         self.shown: list[Card] = []
         self.told: list[str] = []
+        self.visible: set[str] = set()
+        """Messages that say something, by the `message_id` of their address."""
+        self.closed: dict[str, Exception] = {}
+        """What is raised where."""
         self.gate: asyncio.Event | None = None
         """Set by a test that wants showings to take until it is opened."""
 
@@ -59,10 +63,16 @@ class Chat:
             await self.gate.wait()
         if self.orders:
             raise self.orders.pop(0)
+        where = delivery.address.get("message_id", "")
+        if where in self.closed:
+            raise self.closed[where]
+        (self.visible.discard if card.removed else self.visible.add)(where)
         for picture in card.pictures:
             assert await read(picture)
-        self.shown.append(card)
-        return Shown(address=delivery.address, pictures=bool(card.pictures))
+        if not delivery.moved:
+            self.shown.append(card)
+        address = {} if card.removed else delivery.address
+        return Shown(address=address, pictures=bool(card.pictures))
 
     async def tell(
         self, delivery: Delivery, user_id: str, locale: str, complaint: Complaint, code: str
@@ -104,6 +114,26 @@ class Office:
         with self.line.database.write() as session:
             complaint = steer.cancel(session, job, self.clock())
         return complaint.text if complaint else ""
+
+    def stranded(self, message_id: str = "public") -> UUID:
+        """A result that is refused where it was asked for."""
+        job = self.job()
+        with self.line.database.write() as session:
+            row = session.get_one(DeliveryRow, job)
+            row.address, row.message_id = {"message_id": message_id}, message_id
+        self.painter.paint()
+        return job
+
+    def move(self, job: UUID, message_id: str) -> bool:
+        """Somebody presses Show."""
+        with self.line.database.write() as session:
+            complaint = steer.fetch(session, job, {"message_id": message_id})
+        return complaint is None
+
+    def remove(self, job: UUID) -> None:
+        with self.line.database.write() as session:
+            deliveries.desire(session, job, removed=True)
+        self.clock.now = max(self.clock(), self.row(job).not_before)
 
     def row(self, job: UUID) -> DeliveryRow:
         with self.line.database.read() as session:
@@ -605,3 +635,85 @@ async def test_the_queue_of_a_person_says_it_too(office: Office) -> None:
         office.clock.advance(seconds=20)
         [request] = mine.queue(session, ALICE, "en", office.clock())
         assert "waits for another one, first in line." in request.state
+
+
+async def test_a_show_that_is_too_late_moves_nothing(office: Office) -> None:
+    """Rights return before it is pressed: else nobody would know the public message any more."""
+    job = office.stranded()
+    office.chat.orders = [Doubtful("50013")]
+    await office.deliver()
+    assert office.queued() == ["Finished, but I can't show it where you asked for it."]
+    office.clock.advance(hours=1)
+    assert await office.deliver() == [Tone.DONE]
+    assert not office.move(job, "late")
+    office.remove(job)
+    await office.deliver()
+    assert office.chat.visible == set()
+
+
+async def test_what_is_moved_is_seen_in_one_place(office: Office) -> None:
+    """Its first message may say “Drawing” still, or show the picture: an answer may be lost."""
+    job = office.stranded()
+    office.chat.visible = {"public"}
+    office.chat.orders = [Told("50007")]
+    await office.deliver()
+    assert office.move(job, "mine")
+    assert not office.move(job, "mine too"), "a second press, before anything is shown"
+    await office.deliver()
+    assert office.chat.visible == {"mine"}
+    assert office.row(job).address == {"message_id": "mine"}
+
+
+@pytest.mark.parametrize("refusal", [*REFUSALS, Gone("10008")])
+async def test_a_take_down_goes_to_where_it_was_before_too(
+    office: Office, refusal: Exception
+) -> None:
+    job = office.stranded()
+    office.chat.visible = {"public"}
+    office.chat.orders = [Told("50007")]
+    await office.deliver()
+    assert office.move(job, "mine")
+    office.chat.closed = {"public": refusal}
+    await office.deliver()
+    assert office.chat.visible == {"public", "mine"}, "it is shown all the same"
+    office.remove(job)
+    await office.deliver()
+    assert office.chat.visible == {"public"}, "each is tried"
+    office.chat.closed = {}
+    office.remove(job)
+    await office.deliver()
+    assert office.chat.visible == ({"public"} if isinstance(refusal, Gone) else set())
+    assert office.row(job).address == {}
+
+
+async def test_a_take_down_from_where_it_is_waits_for_no_other(office: Office) -> None:
+    job = office.stranded()
+    office.chat.visible = {"public"}
+    office.chat.orders = [Told("50007")]
+    await office.deliver()
+    office.move(job, "mine")
+    office.chat.closed = {"public": Told("50007")}
+    await office.deliver()
+    office.chat.closed = {"mine": Operators("401")}
+    office.remove(job)
+    await office.deliver()
+    assert office.chat.visible == {"mine"}
+    with office.line.database.read() as session:
+        [trouble] = troubles.current(session)
+    assert (trouble.code, trouble.removing) == ("401", True)
+
+
+async def test_who_shows_it_while_it_is_moved_leaves_nothing(office: Office) -> None:
+    job = office.stranded()
+    office.chat.orders = [Doubtful("50013")]
+    await office.deliver()
+    office.clock.advance(hours=1)
+    office.chat.gate = asyncio.Event()
+    await office.deliverer.step()
+    await asyncio.sleep(0)
+    assert office.move(job, "mine")
+    office.chat.gate.set()
+    await office.deliverer.drain()
+    assert office.chat.visible == {"public"}
+    await office.deliver()
+    assert office.chat.visible == {"mine"}
