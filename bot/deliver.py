@@ -9,13 +9,14 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from uuid import UUID
 
 import structlog
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from bot.core.line import Line
@@ -28,7 +29,18 @@ from bot.core.present import (
     served_models,
     taken_down,
 )
-from bot.showing import NOTICE, Defect, Doubtful, Gone, Operators, Refusal, RetryLater, Show, Told
+from bot.showing import (
+    NOTICE,
+    Defect,
+    Doubtful,
+    Gone,
+    Operators,
+    Refusal,
+    RetryLater,
+    Show,
+    Shown,
+    Told,
+)
 from storage import deliveries, jobs, log, queue
 from storage.changes import Changes
 from storage.domain import Card, CardPicture, Delivery, JobState
@@ -82,7 +94,7 @@ class Deliverer:
                     if (now := asyncio.get_running_loop().time()) >= refresh_at:
                         refresh_at = now + QUEUE_REFRESH_SECONDS
                         await self.refresh_waiting()
-                except OperationalError as error:
+                except SQLAlchemyError as error:
                     logger.warning("deliver.database", error=type(error).__name__)
                     await asyncio.sleep(1)
                 await changes.wait(POLL_SECONDS)
@@ -132,8 +144,7 @@ class Deliverer:
 
     async def _deliver(self, delivery: Delivery) -> None:
         try:
-            card = await self._card(delivery)
-            shown = await self._show.show(delivery, card, self._read)
+            shown, former = await self._shown(delivery)
         except RetryLater as later:
             await self._retry(delivery, later)
         except Refusal as refusal:
@@ -151,10 +162,44 @@ class Deliverer:
                     address=shown.address,
                     pictures=shown.pictures,
                     now=now,
+                    former=former,
                 )
             )
             if self._after_show is not None:
                 await self._after_show()
+
+    async def _shown(self, delivery: Delivery) -> tuple[Shown, Sequence[Mapping[str, str]]]:
+        """And the former addresses where it may be seen still. Raises a Refusal, or a defect."""
+        if not delivery.removed:
+            card = await self._card(delivery)
+            shown = await self._show.show(delivery, card, self._read)
+            left = await self._take_down(replace(delivery, address=shown.address))
+            return shown, [address for address, error in left if not isinstance(error, Gone)]
+        shown, failed = Shown(address={}, pictures=False), list[Exception]()
+        try:
+            # Nothing that can fail stands before it.
+            shown = await self._show.show(delivery, taken_down(delivery.job_id), self._read)
+        except Exception as error:
+            failed.append(error)
+        failed += [error for _, error in await self._take_down(delivery)]
+        if failed:
+            raise next((error for error in failed if not isinstance(error, Gone)), failed[0])
+        return shown, ()
+
+    async def _take_down(self, delivery: Delivery) -> list[tuple[Mapping[str, str], Exception]]:
+        """From the former addresses, each whatever becomes of the others. Those where that failed,
+        and why."""
+        failed, card = [], taken_down(delivery.job_id)
+        for address in delivery.former:
+            others = tuple(a for a in (delivery.address, *delivery.former) if a is not address)
+            former = replace(delivery, address=address, former=others, moved=True, removed=True)
+            try:
+                await self._show.show(former, card, self._read)
+            except Exception as error:
+                code = error.code if isinstance(error, Refusal) else type(error).__name__
+                logger.warning("deliver.former", job=str(delivery.job_id), code=code)
+                failed.append((address, error))
+        return failed
 
     async def _refused(self, delivery: Delivery, refusal: Refusal) -> None:
         sort = type(refusal).__name__.lower()
@@ -218,8 +263,6 @@ class Deliverer:
 
     async def _card(self, delivery: Delivery) -> Card:
         line = self._line
-        if delivery.removed:  # Nothing that can fail stands before a take-down.
-            return taken_down(delivery.job_id)
         now = line.database.clock()
 
         def look() -> tuple[LogEntry, QueueView | None]:

@@ -33,6 +33,7 @@ class Reaper:
             group.create_task(_repeat(self.step, pause))
             group.create_task(_repeat(self.checkpoint, CHECKPOINT_SECONDS))
             group.create_task(_repeat(self.expire, RETENTION_SECONDS))
+            group.create_task(_repeat(self.expire_inbox, RETENTION_SECONDS))
             # Not at once: who restarts often need not list all pictures each time.
             group.create_task(_repeat(self.sweep, SWEEP_SECONDS, first=SWEEP_SECONDS))
 
@@ -62,6 +63,11 @@ class Reaper:
         hashes = await line.write(lambda s: forget.expire_blocked(s, older_than=older, now=now))
         await asyncio.to_thread(pixels.settle, line.database, line.blobs, hashes)
         await asyncio.to_thread(forget.go_on, line.database, line.blobs, keep=older)
+
+    async def expire_inbox(self) -> None:
+        """Apart from what needs the store, which may be away for long."""
+        line = self._line
+        now = line.database.clock()
         if lost := await line.write(lambda s: inbox.expire(s, now)):
             logger.error("inbox.expired", count=lost)
 

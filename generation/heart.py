@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Self
 
 import structlog
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import SQLAlchemyError
 
 from generation.engine import Progress, Stopped
 from storage import leases
@@ -106,7 +106,7 @@ class Heart:
                     lease=lease,
                     now=self._database.clock(),
                 )
-        except OperationalError as error:
+        except SQLAlchemyError as error:
             # The lease may run out meanwhile; then the next renewal says so.
             log.warning("lease.renew", job=str(self._job.id), error=type(error).__name__)
             return

@@ -16,7 +16,7 @@ import structlog
 from celery import Celery, shared_task
 from celery.signals import setup_logging, worker_init, worker_ready, worker_shutting_down
 from kombu.exceptions import KombuError
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import SQLAlchemyError
 
 from generation.engine import Engine
 from generation.pipeline import resolve_device
@@ -158,7 +158,7 @@ def _drain_and_end(status: int) -> None:
     try:
         it = worker()
         it.drain()
-        with contextlib.suppress(OperationalError), it.database.write() as session:
+        with contextlib.suppress(SQLAlchemyError), it.database.write() as session:
             places.worker_gone(session, it.name)
     except Exception as error:
         logs.crashed(error)
@@ -175,7 +175,7 @@ def _look() -> None:
     while not it.draining.wait(LOOK_SECONDS):
         try:
             _work()
-        except OperationalError as error:
+        except SQLAlchemyError as error:
             log.warning("worker.look", error=type(error).__name__)
 
 
@@ -188,7 +188,7 @@ def _live() -> None:
             with it.database.write() as session:
                 now = it.database.clock()
                 places.worker_seen(session, it.name, it.models, it.engine.loaded, now)
-        except OperationalError as error:
+        except SQLAlchemyError as error:
             log.warning("worker.sign_of_life", error=type(error).__name__)
         if parent and os.getppid() != parent:
             os.kill(os.getpid(), signal.SIGTERM)

@@ -13,7 +13,7 @@ import structlog
 import torch
 from obstore.exceptions import BaseError
 from PIL import Image
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import SQLAlchemyError
 from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_exponential
 
 from generation.engine import Drawn, Engine, Stopped
@@ -26,7 +26,7 @@ from generation.weights import LoraUnavailable, ModelUnavailable
 from storage import jobs, leases, metrics, pixels
 from storage.blobs import Blobs, NotStored
 from storage.catalog import Catalog
-from storage.database import Database
+from storage.database import TRANSIENT, Database
 from storage.domain import (
     Cancelled,
     Decision,
@@ -47,7 +47,7 @@ log = structlog.get_logger()
 
 # Longer than a database takes to come back; a lease that ran out meanwhile is refused by the fence.
 persistent = retry(
-    retry=retry_if_exception_type(OperationalError),
+    retry=retry_if_exception_type(TRANSIENT),
     wait=wait_exponential(multiplier=0.1, max=2),
     stop=stop_after_delay(60),
     reraise=True,
@@ -282,7 +282,7 @@ class Worker:
         try:
             settle = persistent(pixels.settle)
             settle(self.database, self.blobs, {h for h, _ in stored}, stored=stored)
-        except (OperationalError, BaseError, OSError) as error:
+        except (SQLAlchemyError, BaseError, OSError) as error:
             # Nobody is shown them, and the sweep moves them.
             log.error("job.unsettled", job=str(job.id), error=type(error).__name__)
 

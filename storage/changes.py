@@ -10,7 +10,7 @@ import contextlib
 from typing import Any
 
 from sqlalchemy import func
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import SQLAlchemyError
 
 from storage.database import Database
 
@@ -47,14 +47,14 @@ class Changes:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._rung.wait(), seconds)
                 self._rung.clear()
-        except (OperationalError, self._refused):  # No database: look again after a while.
+        except (SQLAlchemyError, self._refused):  # No database: look again after a while.
             self.close()
             await asyncio.sleep(seconds)
 
     @property
     def _refused(self) -> type[Exception]:
         """What the driver itself raises: these connections are not SQLAlchemy's any more."""
-        error: type[Exception] = self._database.engine.dialect.loaded_dbapi.OperationalError
+        error: type[Exception] = self._database.engine.dialect.loaded_dbapi.Error
         return error
 
     def close(self) -> None:

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy.exc import InterfaceError, InternalError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 
 from storage import private
@@ -16,6 +18,10 @@ from storage.settings import Settings, at_home
 Clock = Callable[[], datetime]
 
 BUSY_TIMEOUT_MS = 5_000
+
+TRANSIENT = (OperationalError, InternalError, InterfaceError, PoolTimeout)
+"""Errors that are over soon: the database does not answer, takes no writes for a while (after a
+failover PostgreSQL is read-only: InternalError), or all connections are in use."""
 
 PATIENCE: dict[str, int] = {
     "connect_timeout": 10,

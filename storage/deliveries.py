@@ -14,7 +14,7 @@ from uuid import UUID
 from sqlalchemy import Integer, Row, Update, and_, bindparam, func, or_, select, update
 from sqlalchemy.orm import Session
 
-from storage import changes, metrics
+from storage import changes, metrics, troubles
 from storage.database import is_sqlite
 from storage.domain import Delivery, Platform
 from storage.tables import DeliveryRow, UtcDateTime, add, table
@@ -162,7 +162,8 @@ def _delivery(row: DeliveryRow | Row[*tuple[Any, ...]]) -> Delivery:
         job_id=row.job_id,
         platform=Platform(row.platform),
         application=row.application,
-        address=dict(row.address),
+        address=_newest(row.address),
+        former=tuple(row.address.get(_FORMER, ())),
         desired_revision=row.desired_revision,
         shown_revision=row.shown_revision,
         shown_pictures=row.shown_pictures,
@@ -173,6 +174,18 @@ def _delivery(row: DeliveryRow | Row[*tuple[Any, ...]]) -> Delivery:
         trouble=row.trouble,
         trouble_since=row.trouble_since,
     )
+
+
+_FORMER = "former"
+
+
+def _newest(address: Mapping[str, Any]) -> dict[str, str]:
+    return {name: value for name, value in address.items() if name != _FORMER}
+
+
+def _put(row: DeliveryRow, address: Mapping[str, str], former: Sequence[Mapping[str, str]]) -> None:
+    row.address = {**address, _FORMER: list(former)} if former else dict(address)
+    row.message_id = address.get("message_id", "")
 
 
 def get(session: Session, job_id: UUID) -> Delivery | None:
@@ -188,21 +201,24 @@ def shown(
     address: Mapping[str, str],
     pictures: bool,
     now: datetime,
+    former: Sequence[Mapping[str, str]] = (),
 ) -> None:
-    """The message now shows `delivery.desired_revision` (what came after stays due)."""
+    """The message now shows `delivery.desired_revision` (what came after stays due). `former` are
+    the addresses where it may be seen besides."""
     row = session.get(DeliveryRow, delivery.job_id, with_for_update=True)
     if row is None:
         return
     if not _holds(row, delivery, owner):
         # Somebody else has shown it meanwhile, before or after: nobody knows what stands there.
         if row.removed:  # A new message may stand there, and has to go as well.
-            row.address, row.message_id = dict(address), address.get("message_id", "")
+            others = [*former, *row.address.get(_FORMER, ()), _newest(row.address)]
+            _put(row, address, [other for other in others if other and other != address])
         desire(session, delivery.job_id)
         return
     row.shown_revision = max(row.shown_revision, delivery.desired_revision)
     row.shown_at, row.shown_pictures, row.tries = now, pictures, 0
     row.trouble, row.trouble_since = "", None
-    row.address, row.message_id = dict(address), address.get("message_id", "")
+    _put(row, address, former)
     row.lease_until = None
 
 
@@ -213,11 +229,13 @@ def _holds(row: DeliveryRow, delivery: Delivery, owner: str) -> bool:
 
 def remember(session: Session, delivery: Delivery, address: Mapping[str, str]) -> bool:
     """Keep how far a showing in several steps has come, so that a repetition goes on from there.
-    False, and nothing kept, if somebody else has taken the message since."""
+    False, and nothing kept, if somebody else has taken the message since. Nothing is kept either of
+    one that is `moved`: what is done there can be done again."""
     row = session.get(DeliveryRow, delivery.job_id, with_for_update=True)
     if row is None or row.lease_until != delivery.lease_until:
         return False
-    row.address, row.message_id = dict(address), address.get("message_id", "")
+    if not delivery.moved:
+        _put(row, address, delivery.former)
     return True
 
 
@@ -305,15 +323,22 @@ def by_message(session: Session, platform: Platform, message_id: str) -> UUID | 
     )
 
 
-def move(session: Session, job_id: UUID, address: Mapping[str, str]) -> None:
-    """Show it in another place from now on: a new placeholder of the same person."""
-    row = session.get(DeliveryRow, job_id)
-    if row is not None and not row.removed:
-        row.address, row.message_id = dict(address), address.get("message_id", "")
-        row.application = address.get("application_id") or row.application
-        row.gone, row.shown_pictures, row.shown_waiting, row.tries = None, False, "", 0
-        row.trouble, row.trouble_since, row.not_before = "", None, row.created_at
-        desire(session, job_id)
+def move(session: Session, job_id: UUID, address: Mapping[str, str]) -> bool:
+    """Show it in another place from now on: a new placeholder of the same person. Where it was to
+    be shown before stays known until nothing can be seen there. False, and nothing changed, where
+    it is not stranded (any more): it is shown, on its way to another place, or taken away."""
+    row = session.get(DeliveryRow, job_id, with_for_update=True)
+    if row is None or not troubles.is_stranded(session, job_id):
+        return False
+    former = [*row.address.get(_FORMER, ()), _newest(row.address)]
+    _put(row, address, [place for place in former if place])
+    row.application = address.get("application_id") or row.application
+    row.gone, row.shown_pictures, row.shown_waiting, row.tries = None, False, "", 0
+    row.trouble, row.trouble_since, row.not_before = "", None, row.created_at
+    # Who is at it shows it in the former place, and comes back to take that away.
+    row.leased_by, row.lease_until = "", None
+    desire(session, job_id)
+    return True
 
 
 def say_of_waiting(session: Session, job_id: UUID, words: str) -> None:

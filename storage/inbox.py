@@ -34,7 +34,7 @@ from storage.domain import (
 from storage.tables import InboxRow, UtcDateTime, table
 
 KEPT = timedelta(hours=24)
-"""No row is older, taken or not."""
+"""What is older, taken or not, is acted on by nobody, and is deleted at the reaper's next look."""
 _SOURCES: Mapping[str, type[Source]] = {"attached": Attached, "linked": Linked, "kept": Kept}
 
 
@@ -136,7 +136,7 @@ _PUT_SQLITE, _PUT_POSTGRES = (
 
 
 def taken(session: Session, event: EventKey) -> None:
-    """It is accepted, or answered: only its key is left."""
+    """It is accepted, or answered, no matter who has it in hand by now: only its key is left."""
     session.execute(_TAKEN, {"event": str(event)})
 
 
@@ -144,6 +144,19 @@ _TAKEN = (
     update(table(InboxRow))
     .where(InboxRow.event_key == bindparam("event"))
     .values(body="", tenant="", user_id="", leased_by="")
+)
+
+
+def is_emptied(session: Session, event: EventKey) -> bool:
+    """Whether nothing is left of what was heard: it is taken, or whoever asked is forgotten. Nobody
+    forgets them before this transaction ends."""
+    return session.scalar(_BODY, {"event": str(event)}) == ""
+
+
+_BODY = (
+    select(InboxRow.body)
+    .where(InboxRow.event_key == bindparam("event"))
+    .with_for_update(of=InboxRow)
 )
 
 
@@ -163,7 +176,8 @@ class Untaken:
     body: str
     received_at: datetime
     tries: int
-    """How often it was taken up before."""
+    """How often it was taken up so far, by who holds it now too, but for those who could not read
+    it."""
 
 
 def take_up(
@@ -184,25 +198,28 @@ def take_up(
             InboxRow.application == application,
             InboxRow.body != "",
             InboxRow.lease_until < now,
+            InboxRow.received_at >= now - KEPT,
         )
         .order_by(InboxRow.received_at)
         .limit(limit)
         .with_for_update(skip_locked=True)
     )
+    # Else PostgreSQL may look, and lock, once for each row.
+    found = due.cte("due").prefix_with("MATERIALIZED")
     columns = InboxRow.event_key, InboxRow.body, InboxRow.received_at, InboxRow.tries
     rows = session.execute(
         update(table(InboxRow))
-        .where(InboxRow.event_key.in_(due))
+        .where(InboxRow.event_key.in_(select(found.c.event_key)))
         .values(leased_by=owner, lease_until=until, tries=InboxRow.tries + 1)
         .returning(*columns)
     ).all()
-    found = [Untaken(**row._asdict()) for row in rows]
-    return sorted(found, key=lambda row: row.received_at)
+    mine = [Untaken(**row._asdict()) for row in rows]
+    return sorted(mine, key=lambda row: row.received_at)
 
 
 def any_untaken(session: Session, platform: Platform, application: str, now: datetime) -> bool:
     """A cheap look before `take_up` takes the write lock."""
-    given = {"chat": platform, "app": application, "now": now}
+    given = {"chat": platform, "app": application, "now": now, "since": now - KEPT}
     return session.scalar(_ANY_UNTAKEN, given) is not None
 
 
@@ -213,6 +230,7 @@ _ANY_UNTAKEN = (
         InboxRow.application == bindparam("app"),
         InboxRow.body != "",
         InboxRow.lease_until < bindparam("now", type_=UtcDateTime()),
+        InboxRow.received_at >= bindparam("since", type_=UtcDateTime()),
     )
     .limit(1)
 )
@@ -231,9 +249,9 @@ def renew(session: Session, owner: str, events: Collection[str], until: datetime
     session.execute(held.values(lease_until=until))
 
 
-def leave(session: Session, events: Collection[str], at: datetime) -> None:
-    """They cannot be read here: until then they are others', and nobody has tried."""
-    rows = update(InboxRow).where(InboxRow.event_key.in_(events))
+def leave(session: Session, events: Collection[str], owner: str, at: datetime) -> None:
+    """The owner cannot read them: until then they are others', and nobody has tried."""
+    rows = _in_hand_of(owner).where(InboxRow.event_key.in_(events))
     session.execute(rows.values(leased_by="", lease_until=at, tries=InboxRow.tries - 1))
 
 
@@ -246,13 +264,10 @@ def _in_hand_of(owner: str) -> Any:
     return update(InboxRow).where(InboxRow.leased_by == owner, InboxRow.body != "")
 
 
-def again(session: Session, event: EventKey, at: datetime) -> None:
-    """It failed, and is due again at that time."""
-    session.execute(
-        update(InboxRow)
-        .where(InboxRow.event_key == str(event), InboxRow.body != "")
-        .values(leased_by="", lease_until=at)
-    )
+def again(session: Session, event: EventKey, owner: str, at: datetime) -> None:
+    """The owner failed at it, and it is due again at that time."""
+    row = _in_hand_of(owner).where(InboxRow.event_key == str(event))
+    session.execute(row.values(leased_by="", lease_until=at))
 
 
 def expire(session: Session, now: datetime) -> int:

@@ -81,8 +81,17 @@ def unfinished(
             waiting=state == JobState.WAITING or (lease is not None and lease < now),
             position=number,
             created_at=at,
-            token_expires_at=datetime.fromisoformat(expires) if expires else None,
+            token_expires_at=_moment(expires),
             said=said,
         )
         for id_, model, state, lease, number, at, expires, said in rows
     ]
+
+
+def _moment(text: str | None) -> datetime | None:
+    """None where that cannot be read: one address that is wrong keeps no other card as it is."""
+    try:
+        moment = datetime.fromisoformat(text or "")
+    except ValueError:
+        return None
+    return moment if moment.tzinfo else None

@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import Callable, Collection
+from collections.abc import Awaitable, Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
@@ -17,13 +17,13 @@ import aiohttp
 import structlog
 from cryptography.fernet import Fernet
 from obstore.exceptions import BaseError as StoreError
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from bot.i18n import mark
 from storage import inbox
 from storage.blobs import NotStored
-from storage.database import Database
+from storage.database import TRANSIENT, Database
 from storage.domain import EventKey, Platform, RawCommand
 from storage.inbox import Envelope, Sealed, Untaken
 
@@ -42,8 +42,7 @@ LONGEST_PAUSE_SECONDS = 60.0
 ACKNOWLEDGE_SECONDS = 60.0
 """So long what was heard is ours before it is acted on; a library may repeat an acknowledgement."""
 
-PASSING = (OperationalError, NotStored, StoreError, aiohttp.ClientError, OSError, TimeoutError)
-
+PASSING = (*TRANSIENT, NotStored, StoreError, aiohttp.ClientError, OSError, TimeoutError)
 
 UNANSWERED = mark(
     "I can't write that down just now, so nothing will come of it. Try again in a minute."
@@ -62,7 +61,7 @@ class Adapter(Protocol):
 
     async def act(self, raw: RawCommand) -> bool:
         """Do it, and tell whoever asked. True if its row has been emptied already, in the
-        transaction that accepted it. Raises Sealed when what it takes cannot be decrypted."""
+        transaction that did it. Raises Sealed when what it takes cannot be decrypted."""
 
     async def apologise(self, raw: RawCommand) -> None:
         """Tell that something of ours broke; whoever waits should know."""
@@ -104,7 +103,7 @@ class Inbox:
     async def hear(self, raw: RawCommand) -> bool:
         """Write it down. False if this event was heard before: somebody is at it, or it is done.
 
-        Raises Unanswered when the database takes more than half a second.
+        Raises Unanswered when the database fails, or takes more than half a second.
         """
         if self._closed:
             raise Unanswered
@@ -114,8 +113,10 @@ class Inbox:
         self._begin_to_write()
         try:
             new = await asyncio.wait_for(written, ANSWER_SECONDS)
-        except (TimeoutError, OperationalError) as error:
+        except (TimeoutError, SQLAlchemyError) as error:
             logger.warning("inbox.unanswered", error=type(error).__name__)
+            if str(raw.event) in self._in_hand():
+                return False
             raise Unanswered from error
         if new:
             now = asyncio.get_running_loop().time()
@@ -140,7 +141,8 @@ class Inbox:
                 letters = [letter[:2] for letter in batch]
                 new = await self._in_thread(partial(self._put, letters, refused))
             except Exception as error:
-                self._refused.update(raw.event for raw, *_ in batch)
+                ours = self._in_hand()
+                self._refused.update(raw.event for raw, *_ in batch if str(raw.event) not in ours)
                 for *_, written in batch:
                     if not written.done():
                         written.set_exception(error)
@@ -205,7 +207,7 @@ class Inbox:
             if tries <= MOST_TRIES:
                 emptied = await self._adapter.act(raw)
             else:
-                await self._adapter.apologise(raw)
+                await self._apologise(raw)
         except Sealed:
             await self._leave_sealed([str(raw.event)])
             return
@@ -216,34 +218,44 @@ class Inbox:
             if passing:
                 pause = timedelta(seconds=min(LONGEST_PAUSE_SECONDS, 2.0**tries))
                 at = self._database.clock() + pause
-                await self._settle(lambda s: inbox.again(s, raw.event, at))
+                await self._settle(lambda s: inbox.again(s, raw.event, self._owner, at))
                 return
-            await self._adapter.apologise(raw)
+            await self._apologise(raw)
         if not emptied:
             await self._settle(lambda s: inbox.taken(s, raw.event))
+
+    async def _apologise(self, raw: RawCommand) -> None:
+        """Once: what cannot be said now would be said of something long past. Raises Sealed."""
+        try:
+            await self._adapter.apologise(raw)
+        except Sealed:
+            raise
+        except Exception:
+            logger.exception("inbox.unapologised", act=raw.act)
 
     async def _settle(self, change: Callable[[Session], None]) -> None:
         """What cannot be written stays as it is, and comes again when its lease runs out."""
         try:
             await self._in_thread(change)
-        except OperationalError as error:
+        except SQLAlchemyError as error:
             logger.warning("inbox.database", error=type(error).__name__)
 
     async def run(self) -> None:
-        """Until cancelled: keep what is in hand, and take up what others have left."""
-        renew_at = 0.0
-        loop = asyncio.get_running_loop()
-        while True:
-            try:
-                if (held := self._in_hand()) and loop.time() >= renew_at:
-                    renew_at = loop.time() + self._lease.total_seconds() / 4
-                    await self._in_thread(partial(self._renew, held))
-                if self._refused:
-                    self._begin_to_write()
-                await self.step()
-            except OperationalError as error:
-                logger.warning("inbox.database", error=type(error).__name__)
-            await asyncio.sleep(min(LOOK_SECONDS, self._lease.total_seconds() / 4))
+        """Until cancelled: keep what is in hand, and take up what others have left. The one does
+        not wait for the other, which needs a thread of those that all share."""
+        pause = self._lease.total_seconds() / 4
+        async with asyncio.TaskGroup() as group:
+            group.create_task(_repeat(self._keep, pause))
+            group.create_task(_repeat(self._look_again, min(LOOK_SECONDS, pause)))
+
+    async def _keep(self) -> None:
+        if held := self._in_hand():
+            await self._in_thread(partial(self._renew, held))
+
+    async def _look_again(self) -> None:
+        if self._refused:
+            self._begin_to_write()
+        await self.step()
 
     def _renew(self, held: Collection[str], session: Session) -> None:
         inbox.renew(session, self._owner, held, self._database.clock() + self._lease)
@@ -272,7 +284,7 @@ class Inbox:
         """With the right key they can be done, until they are a day old."""
         logger.error("inbox.sealed", count=len(events))
         at = self._database.clock() + self._lease
-        await self._settle(lambda s: inbox.leave(s, events, at))
+        await self._settle(lambda s: inbox.leave(s, events, self._owner, at))
 
     def _look(self) -> list[Untaken]:
         now, mine = self._database.clock(), (self._platform, self.application)
@@ -306,3 +318,13 @@ class Inbox:
     def _leave(self, session: Session) -> None:
         inbox.drop(session, self._refused, self._owner)
         inbox.release(session, self._owner, self._database.clock())
+
+
+async def _repeat(act: Callable[[], Awaitable[object]], pause_seconds: float) -> None:
+    """Until cancelled. What the database fails at is tried again the next time."""
+    while True:
+        try:
+            await act()
+        except SQLAlchemyError as error:
+            logger.warning("inbox.database", error=type(error).__name__)
+        await asyncio.sleep(pause_seconds)

@@ -11,10 +11,9 @@ from uuid import UUID
 
 import structlog
 from kombu.exceptions import OperationalError
-from sqlalchemy.exc import OperationalError as DatabaseError
 from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_exponential
 
-from bot.core import accept
+from bot.core import accept, steer
 from bot.core.grammar import parse
 from bot.core.notes import notes
 from bot.core.text import TextRules
@@ -22,7 +21,7 @@ from bot.references import Fetcher, Reader, Turns, gather, no_reader
 from storage import doorbell, inbox, jobs, places, sweep
 from storage.blobs import Blobs
 from storage.catalog import Catalog
-from storage.database import Database, lock
+from storage.database import TRANSIENT, Database, lock
 from storage.domain import Complaint, ImageRequest, RawCommand
 from storage.settings import Settings
 
@@ -96,27 +95,29 @@ class Line:
         address: Mapping[str, str],
         read: Reader,
     ) -> UUID | Complaint:
-        def accept_and_ring(request: ImageRequest) -> UUID | Complaint:
-            taken = self._accept(request, raw, address, checked)
-            if isinstance(taken, UUID) and not checked.refused:
-                self.ring(request.model, taken)
-            return taken
-
         if checked.blocked or request.source is None:
-            return await asyncio.to_thread(accept_and_ring, request)
-        async with self.turns.of(raw.requester.account):
-            answer = await self.read(lambda session: self._answer(session, raw, request.count))
-            if answer is not None:
-                return answer
-            gathered = await gather(
-                request, read=read, fetcher=self.fetcher, blobs=self.blobs, catalog=self.catalog
-            )
-            if isinstance(gathered, Complaint):
-                return gathered
-            taken = await asyncio.to_thread(accept_and_ring, gathered.request)
-            # Not where this was stopped or failed: the row may be written all the same.
-            await asyncio.to_thread(sweep.discard, self.database, self.blobs, gathered.brought)
-            return taken
+            taken = await asyncio.to_thread(self._accept, request, raw, address, checked)
+        else:
+            async with self.turns.of(raw.requester.account):
+                answer = await self.read(lambda session: self._answer(session, raw, request.count))
+                if isinstance(answer, UUID) and not raw.press:
+                    await self.write(lambda session: inbox.taken(session, raw.event))
+                if answer is not None:
+                    return answer
+                gathered = await gather(
+                    request, read=read, fetcher=self.fetcher, blobs=self.blobs, catalog=self.catalog
+                )
+                if isinstance(gathered, Complaint):
+                    return gathered
+                taken = await asyncio.to_thread(
+                    self._accept, gathered.request, raw, address, checked
+                )
+                # Not where this was stopped or failed: the row may be written all the same.
+                await asyncio.to_thread(sweep.discard, self.database, self.blobs, gathered.brought)
+        if isinstance(taken, UUID) and not checked.refused:
+            # A broker that is away keeps nobody's turn.
+            await asyncio.to_thread(self.ring, request.model, taken)
+        return taken
 
     def _answer(self, session: Session, raw: RawCommand, count: int) -> UUID | Complaint | None:
         """What can be said before a byte of a reference is read. None: it is worth reading."""
@@ -125,7 +126,7 @@ class Line:
         return known or accept.standing_allows(session, self.settings, raw, count, now)
 
     @retry(
-        retry=retry_if_exception_type(DatabaseError),
+        retry=retry_if_exception_type(TRANSIENT),
         wait=wait_exponential(multiplier=0.1),
         stop=stop_after_attempt(3),
         reraise=True,
@@ -138,16 +139,20 @@ class Line:
         checked: accept.Checked,
     ) -> UUID | Complaint:
         """Tried again, since a commit whose answer was lost has been made all the same: then the
-        event is known, and its placeholder must stay. Of a second press the placeholder is still to
-        go, so that its row stays."""
+        event is known, its placeholder must stay, and its row is emptied as by the first. Where a
+        press is known, the placeholder may be a second one that is still to go, so that its row
+        stays. Of who was forgotten meanwhile nothing is taken."""
         now = self.database.clock()
         with self.database.write() as session:
             lock(session, str(raw.requester))
+            emptied = inbox.is_emptied(session, raw.event)
             known = jobs.known(session, raw.event, raw.press, raw.heard_at or now)
+            if known is None and emptied:
+                return steer.FORGOTTEN
             taken = known or accept.accept(
                 session, self.settings, request, raw, address, checked, now
             )
-            if known is None and isinstance(taken, UUID):
+            if isinstance(taken, UUID) and (known is None or not raw.press):
                 inbox.taken(session, raw.event)
             return taken
 

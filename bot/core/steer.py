@@ -1,6 +1,6 @@
 """Steer: what the buttons do to a request that is there already."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -29,6 +29,7 @@ from storage.log import LogEntry, LoggedPicture
 VARY_STRENGTH = 0.55
 ENLARGE_STRENGTH = 0.3
 LARGEST_SIDE_PX = 2048
+FORGOTTEN = Complaint(text="I have forgotten this request, so I can't do that any more.")
 
 
 def remake(
@@ -116,6 +117,16 @@ def cancel(session: Session, job_id: UUID, now: datetime) -> Complaint | None:
     if troubles.is_stranded(session, job_id):
         return Complaint(text="Your picture is drawn, but I can't show it here. `/queue` has it.")
     return Complaint(text="Too late: this request is finished already.")
+
+
+def fetch(session: Session, job_id: UUID, address: Mapping[str, str]) -> Complaint | None:
+    """Show a result that could not be shown at this new placeholder."""
+    if deliveries.move(session, job_id, address):
+        return None
+    return Complaint(
+        text="Nothing is left to show here: the picture is shown already, on its way to another "
+        "message, or removed."
+    )
 
 
 def delete(session: Session, job_id: UUID, now: datetime) -> None:
@@ -265,7 +276,7 @@ def entry_for(session: Session, job_id: UUID, viewer: Viewer, right: Right) -> L
     """The request, if it is still known and the viewer has this right to it."""
     entry = log.entry(session, job_id)
     if entry is None or entry.forgotten or not entry.user_id:
-        return Complaint(text="I have forgotten this request, so I can't do that any more.")
+        return FORGOTTEN
     if right(entry, viewer):
         return entry
     manager = replace(viewer, requester=replace(viewer.requester, manages=True))

@@ -71,8 +71,7 @@ async def _ask(client: Easel, raw: RawCommand, submit: Submit) -> bool:
     delivery = await client.line.read(lambda s: deliveries.get(s, taken))
     if delivery is not None and delivery.address.get("message_id") != address["message_id"]:
         await reply.delete()  # A second press of a button: its job has a message already.
-        return False
-    return True
+    return not raw.press  # A press that is known empties no row.
 
 
 async def _draw(client: Easel, raw: RawCommand) -> bool:

@@ -20,7 +20,7 @@ from bot.discord.intake import Interaction, hear, locale_of, quietly, raw_comman
 from bot.discord.reply import Reply
 from bot.discord.words import escape, words
 from bot.i18n import format_duration, mark, say, say_n
-from storage import deliveries, export, inbox
+from storage import export, inbox
 from storage.domain import Account, Complaint, RawCommand, Requester
 
 if TYPE_CHECKING:
@@ -73,17 +73,22 @@ async def _fetch(client: Easel, raw: RawCommand) -> bool:
     address = await reply.address()
     if address is None:
         return False
+
+    def fetch(session: Session, job_id: UUID) -> Complaint | None:
+        complaint = steer.fetch(session, job_id, address)
+        if complaint is None:
+            inbox.taken(session, raw.event)
+        return complaint
+
     entry = await entry_for(client, raw, steer.may_have)
     if isinstance(entry, Complaint):
-        await reply.withdraw(words(raw.requester.locale, entry))
-        return False
-
-    def move(session: Session) -> None:
-        deliveries.move(session, entry.job_id, address)
-        inbox.taken(session, raw.event)
-
-    await client.line.write(move)
-    return True
+        complaint: Complaint | None = entry
+    else:
+        complaint = await client.line.write(lambda s: fetch(s, entry.job_id))
+    if complaint is None:
+        return True
+    await reply.withdraw(words(raw.requester.locale, complaint))
+    return False
 
 
 @app_commands.command(

@@ -9,7 +9,6 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
 
 import discord
 from discord.abc import Messageable
@@ -104,7 +103,7 @@ class DiscordShow:
         """Once: for some minutes Discord answers a repeated nonce with the message that is there
         already; after that, we look for it."""
         try:
-            message = await _posted(channel, delivery.job_id)
+            message = await _posted(channel, delivery)
         except discord.Forbidden:  # Without Read Message History there is the nonce alone.
             message = None
         said: dict[str, Any] = {"embed": content.embed, "view": content.view}
@@ -126,14 +125,15 @@ class DiscordShow:
 
     async def _remove(self, delivery: Delivery) -> Shown:
         try:
-            await self._delete(delivery.address, delivery.job_id)
+            await self._delete(delivery)
         except discord.NotFound as error:
             if error.code not in NOT_THERE:
                 raise
         # Nothing is left that the address is good for, and it names a person.
         return Shown(address={}, pictures=False)
 
-    async def _delete(self, address: Mapping[str, str], job_id: UUID) -> None:
+    async def _delete(self, delivery: Delivery) -> None:
+        address = delivery.address
         if not address:
             return
         if address["token"] and self._client.line.database.clock() < _expires_at(address):
@@ -150,7 +150,7 @@ class DiscordShow:
         # Its answer may have been lost.
         private = address.get("ephemeral")
         channel = await self._direct(address["user_id"]) if private else self._channel(address)
-        if sent := await _posted(channel, job_id):
+        if sent := await _posted(channel, delivery):
             await sent.delete()
 
     async def _direct(self, user_id: str) -> discord.DMChannel:
@@ -186,12 +186,14 @@ def _expires_at(address: Mapping[str, str]) -> datetime:
     return datetime.fromisoformat(when) if when else datetime.min.replace(tzinfo=UTC)
 
 
-async def _posted(channel: Messageable, job_id: UUID) -> discord.Message | None:
+async def _posted(channel: Messageable, delivery: Delivery) -> discord.Message | None:
     """What a process has sent that died before it could write it down; its buttons name the job."""
+    elsewhere = {other.get("message_id") for other in delivery.former}
     async for message in channel.history(limit=RECENT_MESSAGES):
         rows = [row for row in message.components if isinstance(row, discord.ActionRow)]
         ids = [str(getattr(item, "custom_id", "")) for row in rows for item in row.children]
-        if any(str(job_id) in custom_id for custom_id in ids):
+        ours = any(str(delivery.job_id) in custom_id for custom_id in ids)
+        if ours and str(message.id) not in elsewhere:
             return message
     return None
 

@@ -17,7 +17,7 @@ from bot.showing import Operators
 from bot.slack import files, personal
 from bot.slack.intake import Address, Heard, apologise, hear
 from bot.slack.workspaces import passes
-from storage import deliveries, inbox
+from storage import inbox
 from storage.domain import Complaint, Kept, RawCommand
 from storage.inbox import Sealed
 from storage.log import LogEntry
@@ -202,11 +202,7 @@ async def _drop(heard: Heard) -> bool:
 async def _fetch(heard: Heard) -> bool:
     """A result that could not be sent: show it in the direct messages."""
     address = heard.address(private=True)
-
-    def move(session: Session, job_id: UUID) -> None:
-        deliveries.move(session, job_id, address)
-
-    return await _change(heard, move, steer.may_have)
+    return await _change(heard, lambda s, job: steer.fetch(s, job, address), steer.may_have)
 
 
 async def _report(heard: Heard) -> bool:

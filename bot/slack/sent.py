@@ -81,6 +81,7 @@ class Sent:
             "limit": 200,
         }
         method: Callable[..., Awaitable[Any]] = self._client.conversations_history
+        elsewhere = {*self._old, *(other.get("ts", "") for other in self._delivery.former)}
         if thread := self._address.get("thread_ts"):
             method, look = self._client.conversations_replies, look | {"ts": thread}
         for _ in range(PAGES):
@@ -88,7 +89,7 @@ class Sent:
             for message in answer.get("messages") or ():
                 payload = (message.get("metadata") or {}).get("event_payload") or {}
                 ours = payload.get("job") == str(self._delivery.job_id)
-                if ours and str(message["ts"]) not in self._old:
+                if ours and str(message["ts"]) not in elsewhere:
                     return str(message["ts"])
             cursor = (answer.get("response_metadata") or {}).get("next_cursor")
             if not cursor:

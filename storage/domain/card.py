@@ -80,3 +80,7 @@ class Delivery:
     trouble: str = ""
     """The code with which the platform refused the last try; empty when it did not."""
     trouble_since: datetime | None = None
+    former: tuple[Mapping[str, str], ...] = field(default=(), repr=False)
+    """Addresses where it was to be shown before it was moved, and may be seen still."""
+    moved: bool = False
+    """`address` is a former one, and the newest is among `former`."""

@@ -12,6 +12,8 @@ from uuid import UUID
 
 import pytest
 from sqlalchemy import event
+from sqlalchemy.exc import InternalError, ProgrammingError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from bot.compose import build_line
 from bot.core import mine, steer
@@ -50,6 +52,10 @@ class Chat:
         self.orders: list[Exception] = []
         self.shown: list[Card] = []
         self.told: list[str] = []
+        self.visible: set[str] = set()
+        """Messages that say something, by the `message_id` of their address."""
+        self.closed: dict[str, Exception] = {}
+        """What is raised where."""
         self.gate: asyncio.Event | None = None
         """Set by a test that wants showings to take until it is opened."""
 
@@ -58,10 +64,16 @@ class Chat:
             await self.gate.wait()
         if self.orders:
             raise self.orders.pop(0)
+        where = delivery.address.get("message_id", "")
+        if where in self.closed:
+            raise self.closed[where]
+        (self.visible.discard if card.removed else self.visible.add)(where)
         for picture in card.pictures:
             assert await read(picture)
-        self.shown.append(card)
-        return Shown(address=delivery.address, pictures=bool(card.pictures))
+        if not delivery.moved:
+            self.shown.append(card)
+        address = {} if card.removed else delivery.address
+        return Shown(address=address, pictures=bool(card.pictures))
 
     async def tell(
         self, delivery: Delivery, user_id: str, locale: str, complaint: Complaint, code: str
@@ -103,6 +115,26 @@ class Office:
         with self.line.database.write() as session:
             complaint = steer.cancel(session, job, self.clock())
         return complaint.text if complaint else ""
+
+    def stranded(self, message_id: str = "public") -> UUID:
+        """A result that is refused where it was asked for."""
+        job = self.job()
+        with self.line.database.write() as session:
+            row = session.get_one(DeliveryRow, job)
+            row.address, row.message_id = {"message_id": message_id}, message_id
+        self.painter.paint()
+        return job
+
+    def move(self, job: UUID, message_id: str) -> bool:
+        """Somebody presses Show."""
+        with self.line.database.write() as session:
+            complaint = steer.fetch(session, job, {"message_id": message_id})
+        return complaint is None
+
+    def remove(self, job: UUID) -> None:
+        with self.line.database.write() as session:
+            deliveries.desire(session, job, removed=True)
+        self.clock.now = max(self.clock(), self.row(job).not_before)
 
     def row(self, job: UUID) -> DeliveryRow:
         with self.line.database.read() as session:
@@ -521,6 +553,51 @@ async def test_each_application_shows_its_own(office: Office) -> None:
     assert [office.row(j).desired_revision for j in (ours, theirs, anybodys)] == [1, 2, 2]
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        InternalError("read-only", None, Exception()),
+        PoolTimeout("no connection is free"),
+        ProgrammingError("no such column", None, Exception()),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+async def test_it_goes_on_whatever_the_database_raises(
+    office: Office, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    office.job()
+    step, failures = office.deliverer.step, [error]
+
+    async def failing() -> int:
+        if failures:
+            raise failures.pop()
+        return await step()
+
+    monkeypatch.setattr(office.deliverer, "step", failing)
+    running = asyncio.create_task(office.deliverer.run())
+    for _ in range(600):
+        if running.done() or office.chat.shown:
+            break
+        await asyncio.sleep(0.05)
+    assert not running.done()
+    running.cancel()
+    await asyncio.wait([running])
+    assert [card.tone for card in office.chat.shown] == [Tone.WAITING]
+
+
+@pytest.mark.parametrize("expires", ["soon", "2026-11-21", "2026-11-21T12:00:00", "12:00"])
+async def test_an_address_that_is_wrong_keeps_no_other_card_as_it_is(
+    office: Office, expires: str
+) -> None:
+    wrong, right = office.job(), office.job()
+    with office.line.database.write() as session:
+        session.get_one(DeliveryRow, wrong).address = {"token_expires_at": expires}
+    await office.deliver()
+    office.clock.advance(minutes=3)
+    await office.deliverer.refresh_waiting()
+    assert [office.row(job).desired_revision for job in (wrong, right)] == [2, 2]
+
+
 async def test_a_card_whose_worker_is_lost_waits_for_another(office: Office) -> None:
     job = office.job()
     lost = office.painter.claim()
@@ -560,3 +637,85 @@ async def test_the_queue_of_a_person_says_it_too(office: Office) -> None:
         office.clock.advance(seconds=20)
         [request] = mine.queue(session, ALICE, "en", office.clock())
         assert "waits for another one, first in line." in request.state
+
+
+async def test_a_show_that_is_too_late_moves_nothing(office: Office) -> None:
+    """Rights return before it is pressed: else nobody would know the public message any more."""
+    job = office.stranded()
+    office.chat.orders = [Doubtful("50013")]
+    await office.deliver()
+    assert office.queued() == ["Finished, but I can't show it where you asked for it."]
+    office.clock.advance(hours=1)
+    assert await office.deliver() == [Tone.DONE]
+    assert not office.move(job, "late")
+    office.remove(job)
+    await office.deliver()
+    assert office.chat.visible == set()
+
+
+async def test_what_is_moved_is_seen_in_one_place(office: Office) -> None:
+    """Its first message may say “Drawing” still, or show the picture: an answer may be lost."""
+    job = office.stranded()
+    office.chat.visible = {"public"}
+    office.chat.orders = [Told("50007")]
+    await office.deliver()
+    assert office.move(job, "mine")
+    assert not office.move(job, "mine too"), "a second press, before anything is shown"
+    await office.deliver()
+    assert office.chat.visible == {"mine"}
+    assert office.row(job).address == {"message_id": "mine"}
+
+
+@pytest.mark.parametrize("refusal", [*REFUSALS, Gone("10008")])
+async def test_a_take_down_goes_to_where_it_was_before_too(
+    office: Office, refusal: Exception
+) -> None:
+    job = office.stranded()
+    office.chat.visible = {"public"}
+    office.chat.orders = [Told("50007")]
+    await office.deliver()
+    assert office.move(job, "mine")
+    office.chat.closed = {"public": refusal}
+    await office.deliver()
+    assert office.chat.visible == {"public", "mine"}, "it is shown all the same"
+    office.remove(job)
+    await office.deliver()
+    assert office.chat.visible == {"public"}, "each is tried"
+    office.chat.closed = {}
+    office.remove(job)
+    await office.deliver()
+    assert office.chat.visible == ({"public"} if isinstance(refusal, Gone) else set())
+    assert office.row(job).address == {}
+
+
+async def test_a_take_down_from_where_it_is_waits_for_no_other(office: Office) -> None:
+    job = office.stranded()
+    office.chat.visible = {"public"}
+    office.chat.orders = [Told("50007")]
+    await office.deliver()
+    office.move(job, "mine")
+    office.chat.closed = {"public": Told("50007")}
+    await office.deliver()
+    office.chat.closed = {"mine": Operators("401")}
+    office.remove(job)
+    await office.deliver()
+    assert office.chat.visible == {"mine"}
+    with office.line.database.read() as session:
+        [trouble] = troubles.current(session)
+    assert (trouble.code, trouble.removing) == ("401", True)
+
+
+async def test_who_shows_it_while_it_is_moved_leaves_nothing(office: Office) -> None:
+    job = office.stranded()
+    office.chat.orders = [Doubtful("50013")]
+    await office.deliver()
+    office.clock.advance(hours=1)
+    office.chat.gate = asyncio.Event()
+    await office.deliverer.step()
+    await asyncio.sleep(0)
+    assert office.move(job, "mine")
+    office.chat.gate.set()
+    await office.deliverer.drain()
+    assert office.chat.visible == {"public"}
+    await office.deliver()
+    assert office.chat.visible == {"mine"}

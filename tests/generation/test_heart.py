@@ -5,8 +5,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
+from sqlalchemy.exc import InternalError
 
 from generation.engine import Stopped
 from generation.heart import Heart
@@ -104,3 +106,22 @@ def test_loading_may_take_longer_than_a_step(ward: Ward) -> None:
     with ward.heart(ward.claim()) as heart:
         assert heart.progress.report.phase is Phase.LOADING
         assert not ward.ended.wait(0.6)
+
+
+def test_it_beats_on_when_the_database_takes_no_writes_for_a_while(
+    ward: Ward, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    renew, failures = leases.renew, [InternalError("read-only", None, Exception())]
+
+    def failing(*given: Any, **named: Any) -> leases.Renewal:
+        if failures:
+            raise failures.pop()
+        return renew(*given, **named)
+
+    monkeypatch.setattr(leases, "renew", failing)
+    job = ward.claim()
+    with ward.heart(job) as heart:
+        assert eventually(lambda: not failures)
+        with ward.database.write() as session:
+            jobs.cancel(session, job.id, ward.clock())
+        assert eventually(lambda: heart.cancelled)

@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from storage import deliveries
 from storage.changes import Changes
@@ -59,4 +60,18 @@ async def test_a_database_that_is_gone_is_asked_again(database: Database, clock:
 
     await asyncio.to_thread(desire)
     await asyncio.wait_for(waiting, 60)
+    changes.close()
+
+
+async def test_who_gets_no_connection_looks_again_after_a_while(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none_is_free() -> None:
+        raise PoolTimeout
+
+    changes = Changes(database)
+    with monkeypatch.context() as patch:
+        patch.setattr(database.engine, "raw_connection", none_is_free)
+        await changes.wait(0.01)
+    await changes.wait(0.01)
     changes.close()

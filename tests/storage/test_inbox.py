@@ -1,15 +1,16 @@
 """The inbox: written once, in hand of one, emptied when it is taken, gone after a day."""
 
+import threading
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from cryptography.fernet import Fernet
-from sqlalchemy import select
+from sqlalchemy import select, text
 
 from bot.terminal.doctor import _inbox
-from storage import backup, export, forget, forgotten, inbox, restore
+from storage import backup, export, forget, forgotten, inbox, log, restore
 from storage.blobs import Blobs
 from storage.database import Database
 from storage.domain import (
@@ -25,7 +26,7 @@ from storage.domain import (
 )
 from storage.inbox import Envelope, Sealed
 from storage.tables import InboxRow
-from tests.fakes.nouns import FakeClock
+from tests.fakes.nouns import FakeClock, recorded
 
 LEASE = timedelta(seconds=15)
 FILE = Attached(name="a.png", size_bytes=3, address="https://files.example/a.png?is=1")
@@ -133,11 +134,62 @@ def test_who_leaves_in_good_order_leaves_it_to_the_next(
 def test_what_failed_comes_again_at_its_time(database: Database, clock: FakeClock) -> None:
     put(database, raw := command())
     with database.write() as session:
-        inbox.again(session, raw.event, database.clock() + timedelta(seconds=4))
+        inbox.again(session, raw.event, "me", database.clock() + timedelta(seconds=4))
     clock.advance(seconds=3)
     assert take_up(database) == []
     clock.advance(seconds=2)
     assert take_up(database) == [raw]
+
+
+@pytest.mark.parametrize("late", ["again", "leave"])
+def test_who_was_too_slow_takes_it_out_of_nobody_s_hand(
+    database: Database, clock: FakeClock, late: str
+) -> None:
+    """Their lease has run out, and somebody else is at it."""
+    put(database, raw := command())
+    clock.advance(seconds=LEASE.total_seconds() + 1)
+    assert take_up(database) == [raw]
+    with database.write() as session:
+        if late == "again":
+            inbox.again(session, raw.event, "me", clock.now)
+        else:
+            inbox.leave(session, [str(raw.event)], "me", clock.now)
+    clock.advance(seconds=1)
+    assert take_up(database, owner="third") == []
+
+
+def test_no_look_takes_more_than_its_limit(database: Database, clock: FakeClock) -> None:
+    """Also where PostgreSQL plans to ask again for each row what is due."""
+    for number in range(6):
+        put(database, command(str(number)))
+        clock.advance(seconds=1)
+    clock.advance(seconds=LEASE.total_seconds())
+    now = database.clock()
+    with database.write() as session:
+        if not database.is_sqlite:
+            for plan in ("hashjoin", "mergejoin", "hashagg", "sort", "material"):
+                session.execute(text(f"set local enable_{plan} = off"))
+        found = inbox.take_up(
+            session, Platform.DISCORD, "app", owner="me", until=now + LEASE, now=now, limit=2
+        )
+    assert [row.event_key for row in found] == [str(command(n).event) for n in ("0", "1")]
+
+
+def test_what_is_older_than_a_day_is_acted_on_by_nobody(
+    database: Database, clock: FakeClock
+) -> None:
+    """Whoever should have deleted it may be late."""
+    put(database, command("1"))
+    clock.advance(seconds=inbox.KEPT.total_seconds() - LEASE.total_seconds() - 1)
+    put(database, late := command("2"))
+    clock.advance(seconds=LEASE.total_seconds() + 2)
+    with database.read() as session:
+        assert inbox.any_untaken(session, Platform.DISCORD, "app", clock.now)
+    assert take_up(database) == [late]
+    put(database, command("3"))
+    clock.advance(seconds=inbox.KEPT.total_seconds() + 1)
+    with database.read() as session:
+        assert not inbox.any_untaken(session, Platform.DISCORD, "app", clock.now)
 
 
 def test_no_row_is_older_than_a_day(database: Database, clock: FakeClock) -> None:
@@ -166,6 +218,30 @@ def test_who_is_forgotten_has_asked_for_nothing(database: Database, clock: FakeC
     with database.write() as session:
         forget.forget_person(session, command().requester.account, clock())
     assert heard_of(database) == {"2"}
+
+
+def test_who_forgets_waits_for_what_is_being_taken(database: Database, clock: FakeClock) -> None:
+    """And forgets that too."""
+    put(database, raw := command())
+    account = raw.requester.account
+
+    def forget_them() -> None:
+        with database.write() as session:
+            forget.forget_person(session, account, clock())
+
+    forgetting = threading.Thread(target=forget_them)
+    with database.write() as session:
+        assert not inbox.is_emptied(session, raw.event)
+        forgetting.start()
+        forgetting.join(0.5)
+        job_id = recorded(session, now=clock(), user=account.user_id)
+        inbox.taken(session, raw.event)
+    forgetting.join()
+    with database.read() as session:
+        assert inbox.is_emptied(session, raw.event)
+        entry = log.entry(session, job_id)
+    assert entry is not None
+    assert (entry.user_id, entry.request.prompt) == ("", "")
 
 
 @pytest.mark.parametrize("key", [None, Fernet(Fernet.generate_key())])

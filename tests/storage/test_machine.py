@@ -30,7 +30,18 @@ from sqlalchemy import delete
 from sqlalchemy.orm import Session
 
 from bot.core import steer
-from storage import decisions, deliveries, forget, jobs, leases, log, migrate, review, standing
+from storage import (
+    decisions,
+    deliveries,
+    forget,
+    jobs,
+    leases,
+    log,
+    migrate,
+    review,
+    standing,
+    troubles,
+)
 from storage.database import Database
 from storage.domain import (
     Cancelled,
@@ -284,9 +295,11 @@ class Machine(RuleBasedStateMachine):
         self.step("move")
         number = self.any_of(data, [n for n, m in enumerate(self.model.messages) if m.gone])
         with self.database.write() as session:
-            deliveries.move(session, self.ids[number], {"message_id": f"new {number}"})
+            stranded = troubles.is_stranded(session, self.ids[number])
+            address = {"message_id": f"new {number}"}
+            assert deliveries.move(session, self.ids[number], address) == stranded
         message = self.model.messages[number]
-        if not message.removed:
+        if stranded:
             message.gone, self.chat[number] = False, ("thinking",)
             message.not_before = message.created
             message.want()

@@ -6,15 +6,19 @@ import asyncio
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 
 import pytest
 from cryptography.fernet import Fernet
 from sqlalchemy import select, text, update
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import InterfaceError, InternalError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 
 from bot.core import inbox as inbox_module
@@ -27,6 +31,7 @@ from storage.domain import Platform, RawCommand
 from storage.inbox import Sealed
 from storage.tables import InboxRow
 from tests.fakes.nouns import FakeClock
+from tests.servers import needs_postgres
 from tests.storage.test_inbox import command
 
 LEASE_SECONDS = 15.0
@@ -56,9 +61,12 @@ class Adapter:
 
 @asynccontextmanager
 async def process(
-    database: Database, adapter: Adapter, fernet: Fernet | None = None
+    database: Database,
+    adapter: Adapter,
+    fernet: Fernet | None = None,
+    lease_seconds: float = LEASE_SECONDS,
 ) -> AsyncIterator[Inbox]:
-    it = Inbox(database, Platform.DISCORD, adapter, fernet=fernet, lease_seconds=LEASE_SECONDS)
+    it = Inbox(database, Platform.DISCORD, adapter, fernet=fernet, lease_seconds=lease_seconds)
     it.application = "app"
     yield it
     await it.close()
@@ -165,7 +173,17 @@ async def test_a_stop_waits_for_what_takes_a_moment(database: Database) -> None:
 
 
 @pytest.mark.parametrize(
-    "error", [OperationalError("", {}, Exception()), NotStored("full"), TimeoutError(), OSError()]
+    "error",
+    [
+        OperationalError("", {}, Exception()),
+        InternalError("read-only", {}, Exception()),
+        InterfaceError("closed", {}, Exception()),
+        PoolTimeout("no connection is free"),
+        NotStored("full"),
+        TimeoutError(),
+        OSError(),
+    ],
+    ids=lambda error: f"{type(error).__module__}.{type(error).__name__}",
 )
 async def test_what_passes_is_tried_again(
     database: Database, clock: FakeClock, error: Exception
@@ -188,6 +206,29 @@ async def test_a_defect_is_told_at_once(database: Database) -> None:
         await inbox.hear(command())
         await inbox.act(command())
     assert (broken.apologised, untaken(database)) == (["1"], [])
+
+
+@pytest.mark.parametrize("defect", [True, False])
+async def test_what_cannot_be_apologised_for_is_not_done_again(
+    database: Database, clock: FakeClock, defect: bool
+) -> None:
+    """Neither at once nor after the last try."""
+
+    class Speechless(Adapter):
+        async def apologise(self, raw: RawCommand) -> None:
+            await super().apologise(raw)
+            raise KeyError("token")
+
+    speechless = Speechless(raises(KeyError("prompt") if defect else OSError()))
+    async with process(database, speechless) as inbox:
+        await inbox.hear(command())
+        await inbox.act(command())
+        for _ in range(MOST_TRIES + 2):
+            clock.advance(seconds=61)
+            await inbox.step()
+            await inbox.drain()
+    assert (speechless.apologised, untaken(database)) == (["1"], [])
+    assert len(speechless.done) == (1 if defect else MOST_TRIES + 1)
 
 
 async def test_what_processes_die_over_ends(database: Database, clock: FakeClock) -> None:
@@ -295,6 +336,27 @@ async def test_a_stop_leaves_nothing_that_was_refused(forgetful: LosesAnswers) -
         with pytest.raises(Unanswered):
             await inbox.hear(command())
     assert untaken(forgetful) == []
+
+
+@pytest.mark.parametrize("acting", [True, False])
+async def test_what_is_in_hand_stays_when_it_comes_again(
+    forgetful: LosesAnswers, acting: bool
+) -> None:
+    """And nobody is told that nothing comes of it."""
+    busy = asyncio.Event()
+    adapter = Adapter(lambda raw: busy if raw.event.id == "1" else None)
+    async with process(forgetful, adapter) as inbox:
+        assert await inbox.hear(command())
+        under_way = [asyncio.create_task(inbox.act(command()))] if acting else []
+        await asyncio.sleep(0)
+        forgetful.lost = 1
+        assert not await inbox.hear(command())
+        assert await inbox.hear(command("2"))
+        assert untaken(forgetful) == ["1", "2"]
+        busy.set()
+        await asyncio.gather(*under_way)
+        await inbox.act(command("2"))
+        assert not await inbox.hear(command()), "its key stays"
 
 
 async def test_what_another_process_has_in_hand_is_not_dropped(forgetful: LosesAnswers) -> None:
@@ -416,3 +478,76 @@ async def test_what_the_platform_says_passes_is_tried_again(
         await inbox.hear(command())
         await inbox.act(command())
     assert (failing.apologised, untaken(database)) == ([], ["1"])
+
+
+async def test_leases_are_kept_while_the_threads_of_all_are_busy(
+    database: Database, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As they are when many people export or forget at once."""
+    monkeypatch.setattr(inbox_module, "LOOK_SECONDS", 0.01)
+    free, moment = threading.Event(), asyncio.Event()
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1))
+    async with process(database, Adapter(lambda _: moment), lease_seconds=0.04) as inbox:
+        await inbox.hear(command())
+        under_way = asyncio.create_task(inbox.act(command()))
+        busy = asyncio.create_task(asyncio.to_thread(free.wait, 60))
+        running = asyncio.create_task(inbox.run())
+        for _ in range(3):
+            until = clock.advance(seconds=1)
+            await eventually(lambda until=until: lease_of(database) > until)
+        assert not busy.done()
+        free.set()
+        running.cancel()
+        moment.set()
+        await asyncio.gather(under_way, busy)
+
+
+def lease_of(database: Database) -> datetime:
+    with database.read() as session:
+        return session.scalars(select(InboxRow.lease_until)).one()
+
+
+async def eventually(is_so: Callable[[], bool]) -> None:
+    for _ in range(2000):
+        if is_so():
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError("never")
+
+
+@needs_postgres
+async def test_postgresql_that_takes_no_writes_for_a_while_ends_nobody(
+    empty_postgres_url: str, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after a failover: whoever asks is told so, and what waits is done afterwards."""
+    monkeypatch.setattr(inbox_module, "LOOK_SECONDS", 0.01)
+    database, name = Database(empty_postgres_url, clock), make_url(empty_postgres_url).database
+    migrate.upgrade(database)
+
+    def says(setting: str) -> None:
+        with database.engine.execution_options(isolation_level="AUTOCOMMIT").connect() as admin:
+            admin.execute(text("set default_transaction_read_only = off"))
+            admin.execute(text(f"alter database {name} {setting}"))
+        database.engine.dispose()
+
+    adapter = Adapter()
+    async with process(database, adapter) as inbox:
+        await inbox.hear(command())
+        inbox._awaited.clear()  # Whoever heard it has given up.
+        clock.advance(seconds=LEASE_SECONDS + 1)
+        says("set default_transaction_read_only = on")
+        try:
+            with pytest.raises(Unanswered):
+                await inbox.hear(command("2"))
+            with pytest.raises(InternalError):
+                await inbox.step()
+            running = asyncio.create_task(inbox.run())
+            await asyncio.wait([running], timeout=0.5)
+            assert not running.done()
+        finally:
+            says("reset default_transaction_read_only")
+        await eventually(lambda: adapter.done == ["1"])
+        running.cancel()
+        await inbox.drain()
+        assert untaken(database) == []
+    database.close()

@@ -5,19 +5,21 @@ import io
 import threading
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 from PIL import Image
+from sqlalchemy import select
 
 import bot.references
 from bot.core.line import Line
 from bot.i18n import say
 from bot.references import Reader, turns
 from bot.references.decode import Decoded, decode, pixels
-from storage import places, sanctions, sweep
+from storage import doorbell, forget, inbox, places, sanctions, sweep
 from storage.domain import (
     Attached,
     Complaint,
@@ -32,6 +34,7 @@ from storage.domain import (
 )
 from storage.places import WorkspaceRules
 from storage.settings import Settings
+from storage.tables import InboxRow, JobRow
 from tests.conftest import make_settings
 from tests.fakes.attachments import attached, read
 from tests.fakes.fresh import empty_database, line
@@ -292,3 +295,69 @@ async def test_small_pictures_do_not_wait_for_large_ones(
     await taken(line, asked("honest", reference=picture()))
     go.set()
     await waiting
+
+
+async def test_a_broker_that_is_away_holds_nobody_s_turn(
+    line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two references of one person: both rings are under way at once."""
+    both = threading.Barrier(2)
+    monkeypatch.setattr(doorbell, "ring", lambda *_: both.wait(30))
+    await asyncio.gather(*(taken(line, asked(reference=picture())) for _ in range(2)))
+
+
+def heard(line: Line, raw: RawCommand) -> None:
+    with line.database.write() as session:
+        now = line.database.clock()
+        until = now + timedelta(minutes=1)
+        inbox.put(session, [(raw, "body")], owner="me", until=until, now=now)
+
+
+def body(line: Line) -> str:
+    with line.database.read() as session:
+        return session.scalars(select(InboxRow.body)).one()
+
+
+@pytest.mark.parametrize("source", [None, *SOURCES])
+async def test_what_is_taken_already_is_no_more_in_the_inbox(
+    line: Line, source: str | None
+) -> None:
+    """Its row may have come after it: a release without an inbox took it, or a commit was slow."""
+    raw = asked()
+    job = await taken(line, raw)
+    heard(line, raw)
+    assert await taken(line, replace(raw, **SOURCES.get(source or "", {})), never) == job
+    assert body(line) == ""
+
+
+@pytest.mark.parametrize("source", [None, *SOURCES])
+async def test_of_a_second_press_the_placeholder_is_still_to_go(
+    line: Line, source: str | None
+) -> None:
+    job = await taken(line, asked(press="again"))
+    heard(line, raw := asked(press="again", **SOURCES.get(source or "", {})))
+    assert await taken(line, raw, never) == job
+    assert body(line) == "body"
+
+
+@pytest.mark.parametrize("text", ["a fox", "a naked woman"])
+@pytest.mark.parametrize("source", [None, "a file"])
+async def test_of_who_is_forgotten_nothing_is_taken_that_is_in_hand(
+    line: Line, monkeypatch: pytest.MonkeyPatch, text: str, source: str | None
+) -> None:
+    heard(line, raw := asked(text=text, **SOURCES.get(source or "", {})))
+
+    def forgotten() -> None:
+        account, keep = raw.requester.account, timedelta(days=30)
+        forget.forget(line.database, line.blobs, account, keep=keep)
+
+    async def read_meanwhile(file: Attached) -> bytes:
+        await asyncio.to_thread(forgotten)
+        return await read(file)
+
+    if source is None or text != "a fox":  # Nothing is read of it.
+        forgotten()
+    assert "I have forgotten this request" in await refused(line, raw, read_meanwhile)
+    with line.database.read() as session:
+        assert session.scalars(select(JobRow.id)).all() == []
+    assert there(line) == set()

@@ -115,6 +115,30 @@ async def press(world: World, said: InteractionResult, action: str) -> Interacti
     )
 
 
+@pytest.mark.parametrize("pressed", [True, False])
+async def test_what_is_taken_already_is_not_taken_up_again(
+    world: World, settings: Settings, pressed: bool
+) -> None:
+    """Whoever has died over it had accepted it; somebody else's row may say otherwise."""
+    said = await world.drawn() if pressed else None
+    with dying_once_acknowledged():
+        await (press(world, said, "again") if said else world.imagine())
+    [key, body] = row_of_what_is_left(world)
+    await started_again(world, settings)
+    count = len(world.entries())
+    with world.line.database.write() as session:
+        session.get_one(InboxRow, key).body = body
+    await started_again(world, settings)
+    assert (len(world.entries()), left(world)) == (count, 0)
+    assert len(world.channel.history()) == count, "its placeholder stays"
+
+
+def row_of_what_is_left(world: World) -> tuple[str, str]:
+    with world.line.database.read() as session:
+        row = session.scalars(select(InboxRow).where(InboxRow.body != "")).one()
+        return row.event_key, row.body
+
+
 async def test_a_cancel(world: World, settings: Settings) -> None:
     said = await world.imagine()
     await world.deliver()

@@ -11,6 +11,7 @@ from bot.core.privacy import UNDER_WAY, Privacy
 from bot.i18n import format_day, say
 from storage import deliveries, export, forget, review
 from storage.domain import Complaint, Delivery, JobState
+from storage.tables import DeliveryRow
 from tests.fakes.discord_world import World, button, custom_ids, refusal
 from tests.fakes.nouns import account
 from tests.fakes.threads import threads_of
@@ -111,6 +112,80 @@ async def test_nobody_else_fetches_it(world: World, monkeypatch: pytest.MonkeyPa
         await world.deliver()
         assert "Only who asked for this picture" in refusal(fetched)
         assert world.delivery(job_id).address == before.address
+
+
+def refused(world: World) -> None:
+    """The channel refuses the result, until something else is tried."""
+    with world.line.database.write() as session:
+        session.get_one(DeliveryRow, world.entry.job_id).trouble = "50013"
+
+
+async def show_again(world: World, said: InteractionResult) -> InteractionResult:
+    """Show, as the list of requests offers it."""
+    assert said.response is not None
+    fetch = button(said.response.components, "fetch")
+    return await world.alice.click(said.response, custom_id=fetch)
+
+
+@pytest.mark.parametrize("locale", LOCALES)
+async def test_a_show_that_is_too_late_says_so(world: World, locale: str) -> None:
+    """Rights have returned, and the picture is shown; it can be taken down there still."""
+    with world.speaking(locale):
+        drawn = await world.imagine("a red apple")
+        world.painter.paint()
+        refused(world)
+        said = await world.alice.slash(world.channel, "queue")
+        await world.deliver()
+        late = await show_again(world, said)
+    assert late.response is not None
+    assert late.response.ephemeral
+    assert late.response.content == say(locale, LATE)
+    assert drawn.response is not None
+    assert len(drawn.response.attachments) == 1
+    await world.line.write(lambda s: deliveries.desire(s, world.entry.job_id, removed=True))
+    await world.deliver()
+    assert world.channel.history() == []
+
+
+LATE = (
+    "Nothing is left to show here: the picture is shown already, on its way to another message, or "
+    "removed."
+)
+
+
+async def test_show_pressed_twice_shows_it_once_and_nowhere_else(world: World) -> None:
+    await world.imagine("a red apple")
+    await world.deliver()
+    world.painter.paint()
+    refused(world)
+    said = await world.alice.slash(world.channel, "queue")
+    first, second = [await show_again(world, said) for _ in range(2)]
+    assert second.response is not None
+    assert second.response.content == LATE
+    assert len(world.channel.history()) == 1, "its first message"
+    await world.deliver()
+    assert first.response is not None
+    assert len(first.response.attachments) == 1
+    assert world.channel.history() == []
+    await world.line.write(lambda s: deliveries.desire(s, world.entry.job_id, removed=True))
+    await world.deliver()
+    assert first.response is None
+
+
+async def test_a_moved_result_that_comes_late_is_not_taken_for_its_former_message(
+    world: World,
+) -> None:
+    """Its second token died too, so that it comes by direct message, where the first may lie."""
+    await world.imagine("a red apple", private=True)
+    await world.deliver()
+    world.painter.paint()
+    refused(world)
+    await show_again(world, await world.alice.slash(world.channel, "queue"))
+    await world.env.advance_time(15 * 60)
+    await world.deliver()
+    [message] = world.alice.user.dm_channel.history()
+    assert len(message.attachments) == 1
+    assert "former" not in world.delivery(world.entry.job_id).address
 
 
 @pytest.mark.parametrize("locale", LOCALES)

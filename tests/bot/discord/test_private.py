@@ -9,6 +9,7 @@ from simcord import InteractionResult, MemberActor
 from bot.i18n import say
 from storage import review
 from storage.domain import JobState
+from storage.tables import DeliveryRow
 from tests.fakes.discord_world import World, button, refusal
 
 LOCALES = ["en", "fr", "es"]
@@ -154,6 +155,10 @@ async def test_an_edit_of_it_is_shown_to_nobody_else(world: World) -> None:
 @pytest.mark.parametrize("action", ["details", "fetch"])
 async def test_its_own_person_has_it_alone_wherever_they_are(world: World, action: str) -> None:
     await world.drawn(PROMPT, private=True)
+    if action == "fetch":
+        with world.line.database.write() as session:
+            lost = session.get_one(DeliveryRow, world.entry.job_id)
+            lost.gone, lost.shown_pictures = "50007", False
     heard = await press(world, world.alice, action)
     await world.deliver()
     assert heard.ephemeral

@@ -255,6 +255,58 @@ async def test_what_could_not_be_sent_is_fetched_by_who_asked_alone(world: World
     assert len((await world.direct())[-1]["images"]) == 1
 
 
+async def test_a_show_that_is_too_late_says_so_and_two_show_it_once(world: World) -> None:
+    await quick(world)
+    await world.imagine("a red apple")
+    await world.deliver()
+    world.painter.paint()
+    await refused(world, "chat.update", "restricted_action")
+    await world.once()
+    await world.do(world.slack.clear_faults)
+    assert row(world).gone
+    await world.imagine("queue")
+    listed = [m for m in await world.seen() if m["ephemeral"]][-1]
+    for _ in range(2):
+        await world.press(listed, "fetch", str(world.entry.job_id))
+    assert "Nothing is left to show here" in await last_told(world)
+    await world.deliver()
+    [shown] = [message for message in await world.direct() if message["images"]]
+    assert len(shown["images"]) == 1
+    assert [m for m in await world.seen() if not m["ephemeral"]] == [], "its first message is gone"
+    await desire(world, removed=True)
+    await world.deliver()
+    assert [message for message in await world.direct() if message["images"]] == []
+    assert row(world).address == {}
+
+
+async def test_a_moved_result_is_not_taken_for_its_former_message(world: World) -> None:
+    """Both are in the direct messages, and nobody knows what became of the second post."""
+    await quick(world)
+    await world.imagine("a red apple --private")
+    await world.deliver()
+    [first] = await world.direct()
+    world.painter.paint()
+    await refused(world, "chat.update", "restricted_action")
+    await world.once()
+    await world.do(world.slack.clear_faults)
+    assert row(world).gone
+    await world.imagine("queue")
+    listed = [m for m in await world.seen() if m["ephemeral"]][-1]
+    await world.press(listed, "fetch", str(world.entry.job_id))
+    given = {"error": "internal_error", "status": 500, "times": 1, "after": False}
+    await world.do(world.slack.fault, path="chat.postMessage", **given)
+    await world.once()
+    await world.deliver()
+    shown = [message for message in await world.direct() if message["images"]]
+    assert len(shown) == 1
+    assert first["ts"] not in [message["ts"] for message in await world.direct()]
+
+
+async def last_told(world: World) -> str:
+    text: str = [m for m in await world.seen() if m["ephemeral"]][-1]["text"]
+    return text
+
+
 async def test_a_message_that_is_deleted_while_its_job_waits(world: World) -> None:
     await quick(world)
     await world.imagine("a red apple")
