@@ -52,6 +52,8 @@ _WAITS = {
 TAKE_DOWN_WAITS = (10.0, 3600.0)
 """It is never given up, and what refuses it may refuse for good."""
 DOUBT = timedelta(hours=1)
+SOON_TRIES = 21
+"""So many of RetryLater, whose pauses double, are an hour."""
 
 
 class Deliverer:
@@ -137,7 +139,10 @@ class Deliverer:
             card = await self._card(delivery)
             shown = await self._show.show(delivery, card, self._read)
         except RetryLater as later:
-            await self._retry(delivery, later)
+            if self._is_over(delivery, later):
+                await self._tell(delivery, later.code)
+            else:
+                await self._retry(delivery, later)
         except Refusal as refusal:
             await self._refused(delivery, refusal)
         except Exception as error:
@@ -157,6 +162,13 @@ class Deliverer:
             )
             if self._after_show is not None:
                 await self._after_show()
+
+    @staticmethod
+    def _is_over(delivery: Delivery, later: RetryLater) -> bool:
+        """Whether what should be over soon has not been for an hour. While the platform is down,
+        nobody can be told either, so that this ends nothing."""
+        waits = later.seconds is not None or not later.code
+        return not (waits or delivery.removed) and delivery.tries >= SOON_TRIES
 
     async def _refused(self, delivery: Delivery, refusal: Refusal) -> None:
         sort = type(refusal).__name__.lower()

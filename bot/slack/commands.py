@@ -12,6 +12,7 @@ from bot.i18n import mark, say
 from bot.slack import modals, personal
 from bot.slack.blocks import section
 from bot.slack.intake import (
+    FORM_PATIENCE_SECONDS,
     Heard,
     apologising,
     asks_privately,
@@ -53,7 +54,8 @@ def register(app: Easel) -> None:
             return
         await ack()
         raw = raw_command(context, "trigger", trigger, channel_id=where)
-        heard = await hear(app, client_of(context), raw)
+        patience = None if text else FORM_PATIENCE_SECONDS
+        heard = await hear(app, client_of(context), raw, patience=patience)
         async with apologising(heard):
             if text:
                 await talk(heard, text)

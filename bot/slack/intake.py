@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -25,7 +26,7 @@ from bot.i18n import LOCALES, say
 from bot.slack.blocks import Block, plain
 from bot.slack.tenants import is_at_home
 from bot.slack.words import words
-from bot.slack.workspaces import error_code
+from bot.slack.workspaces import Person, error_code, http_status
 from storage import deliveries
 from storage.domain import (
     Account,
@@ -49,6 +50,9 @@ Json = Mapping[str, Any]
 logger = structlog.get_logger()
 
 FRESH_SECONDS = 300.0
+FORM_PATIENCE_SECONDS = 1.0
+"""Of the three for which a form may be opened, so long Slack is asked who wants it."""
+UNOPENED = Complaint(text="The form did not open: Slack was too slow. Try again.")
 PICTURE_BYTES = 10 * 1024 * 1024
 
 
@@ -231,8 +235,7 @@ class Heard:
         """Where it was asked for, and in which language, goes along, with what else it is
         `about`."""
         where = {"channel": self.channel_id, "thread": self.thread_ts, "locale": self.locale}
-        # The trigger lives three seconds; who was slower simply asks again.
-        with suppress(SlackApiError):
+        try:
             await self.client.views_open(
                 trigger_id=self.raw.event.id,
                 view={
@@ -245,6 +248,9 @@ class Heard:
                     "blocks": list(blocks),
                 },
             )
+        except SlackApiError as error:  # Such as a trigger that is older than three seconds.
+            logger.warning("slack.form", code=error_code(error) or http_status(error))
+            await self.complain(UNOPENED)
 
     async def complain(self, complaint: Complaint) -> None:
         await self.tell(words(self.locale, complaint))
@@ -257,11 +263,18 @@ async def hear(
     message: Json | None = None,
     *,
     sure: bool = False,
+    patience: float | None = None,
 ) -> Heard:
-    """With what Slack says of the person. Those of other organisations may manage where they come
-    from, but not here."""
+    """With what Slack says of the person, if it does so within `patience` seconds. Those of other
+    organisations may manage where they come from, but not here."""
     team, user = raw.place.workspace_id, raw.requester.user_id
-    person = await app.people.get(client, team, user, sure=sure)
+    asked = app.people.get(client, team, user, sure=sure)
+    try:
+        person = await asyncio.wait_for(asked, patience)
+    except TimeoutError:
+        if patience is None:
+            raise
+        person = Person()
     manages = person.manages and bool(raw.reply["at_home"])
     requester = replace(raw.requester, locale=person.locale, manages=manages)
     return Heard(app, client, replace(raw, requester=requester), message or {})
@@ -298,7 +311,8 @@ async def in_menu(
         thread_ts=str(message.get("thread_ts") or ""),
         message_ts=str(message.get("ts") or ""),
     )
-    return await hear(app, client_of(context), raw, message)
+    patience = FORM_PATIENCE_SECONDS
+    return await hear(app, client_of(context), raw, message, patience=patience)
 
 
 def client_of(context: AsyncBoltContext) -> AsyncWebClient:

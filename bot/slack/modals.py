@@ -19,7 +19,16 @@ from bot.slack import files
 from bot.slack.blocks import Block, plain
 from bot.slack.form import Form
 from bot.slack.inputs import file_box, input_block, named, option, select, text_box
-from bot.slack.intake import Heard, apologising, client_of, hear, in_menu, raw_command, take
+from bot.slack.intake import (
+    FORM_PATIENCE_SECONDS,
+    Heard,
+    apologising,
+    client_of,
+    hear,
+    in_menu,
+    raw_command,
+    take,
+)
 from bot.slack.manifest import DRAW, REFERENCE
 from bot.slack.words import clip
 from storage.domain import Complaint
@@ -48,7 +57,7 @@ def register(app: Easel) -> None:
     async def draw(ack: AsyncAck, context: AsyncBoltContext, body: Mapping[str, Any]) -> None:
         await ack()
         raw = raw_command(context, "trigger", str(body["trigger_id"]))
-        heard = await hear(app, client_of(context), raw)
+        heard = await hear(app, client_of(context), raw, patience=FORM_PATIENCE_SECONDS)
         async with apologising(heard):
             await open_draw(heard)
 

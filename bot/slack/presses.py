@@ -16,7 +16,16 @@ from bot.core.details import details
 from bot.i18n import say
 from bot.slack import manage, modals
 from bot.slack.blocks import PICK, mrkdwn, section
-from bot.slack.intake import Heard, apologising, client_of, hear, in_menu, raw_command, take
+from bot.slack.intake import (
+    FORM_PATIENCE_SECONDS,
+    Heard,
+    apologising,
+    client_of,
+    hear,
+    in_menu,
+    raw_command,
+    take,
+)
 from bot.slack.manifest import DETAILS
 from bot.slack.words import escape
 from storage.domain import Complaint, RawCommand
@@ -45,7 +54,8 @@ def register(app: Easel) -> None:
         await ack()
         if (handler := _HANDLERS.get(name)) is None:
             return
-        heard = await hear(app, client_of(context), raw)
+        patience = None if name == "settings" else FORM_PATIENCE_SECONDS
+        heard = await hear(app, client_of(context), raw, patience=patience)
         async with apologising(heard):
             await handler(heard)
 
