@@ -292,4 +292,5 @@ def _of_unfinished(job: Unfinished, served: Collection[str], now: datetime) -> s
     if not job.waiting:  # Progress speaks for itself.
         return "late" if late else job.said
     silent = is_silent(job.model in served, job.created_at, now)
-    return f"{job.position} {'silent' if silent else 'alive'}{' late' if late else ''}"
+    worker = "silent" if silent else "alive" if job.model in served else "none"
+    return f"{job.position} {worker}{' late' if late else ''}"

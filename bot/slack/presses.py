@@ -27,7 +27,7 @@ from bot.slack.intake import (
     take,
 )
 from bot.slack.manifest import DETAILS
-from bot.slack.words import escape
+from bot.slack.words import escape, whole
 from storage.domain import Complaint, RawCommand
 
 if TYPE_CHECKING:
@@ -120,7 +120,12 @@ async def tell_details(heard: Heard, job_id: UUID | None) -> None:
         await heard.complain(entry)
         return
     title, rows = say(heard.locale, "Details"), details(entry, heard.locale)
-    long = [section(f"*{escape(n, 200)}*\n{escape(v, 2700)}") for n, v in rows if len(v) > 200]
+    long = [
+        section("\n".join([*([f"*{escape(name, 200)}*"] if not number else []), piece]))
+        for name, value in rows
+        if len(value) > 200
+        for number, piece in enumerate(whole(value))
+    ]
     short = [mrkdwn(f"*{escape(n, 200)}*\n{escape(v, 1700)}") for n, v in rows if len(v) <= 200]
     fields = [
         {"type": "section", "fields": short[start : start + 10]}
