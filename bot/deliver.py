@@ -62,6 +62,8 @@ _WAITS = {
 TAKE_DOWN_WAITS = (10.0, 3600.0)
 """It is never given up, and what refuses it may refuse for good."""
 DOUBT = timedelta(hours=1)
+SOON_TRIES = 21
+"""So many of RetryLater, whose pauses double, are an hour."""
 
 
 class Deliverer:
@@ -146,7 +148,10 @@ class Deliverer:
         try:
             shown, former = await self._shown(delivery)
         except RetryLater as later:
-            await self._retry(delivery, later)
+            if self._is_over(delivery, later):
+                await self._tell(delivery, later.code)
+            else:
+                await self._retry(delivery, later)
         except Refusal as refusal:
             await self._refused(delivery, refusal)
         except Exception as error:
@@ -200,6 +205,13 @@ class Deliverer:
                 logger.warning("deliver.former", job=str(delivery.job_id), code=code)
                 failed.append((address, error))
         return failed
+
+    @staticmethod
+    def _is_over(delivery: Delivery, later: RetryLater) -> bool:
+        """Whether what should be over soon has not been for an hour. While the platform is down,
+        nobody can be told either, so that this ends nothing."""
+        waits = later.seconds is not None or not later.code
+        return not (waits or delivery.removed) and delivery.tries >= SOON_TRIES
 
     async def _refused(self, delivery: Delivery, refusal: Refusal) -> None:
         sort = type(refusal).__name__.lower()
@@ -310,4 +322,5 @@ def _of_unfinished(job: Unfinished, served: Collection[str], now: datetime) -> s
     if not job.waiting:  # Progress speaks for itself.
         return "late" if late else job.said
     silent = is_silent(job.model in served, job.created_at, now)
-    return f"{job.position} {'silent' if silent else 'alive'}{' late' if late else ''}"
+    worker = "silent" if silent else "alive" if job.model in served else "none"
+    return f"{job.position} {worker}{' late' if late else ''}"

@@ -19,7 +19,7 @@ def details(entry: LogEntry, locale: str) -> tuple[tuple[str, str], ...]:
         (say(locale, "Negative prompt"), request.negative_prompt),
         (say(locale, "Model"), f"{request.model} {entry.model_revision}".strip()),
         (say(locale, "Style"), request.style or ""),
-        (say(locale, "Seed"), str(request.seed)),
+        (say(locale, "Seed"), ", ".join(str(request.seed + n) for n in range(request.count))),
         (say(locale, "Steps"), str(request.steps)),
         (say(locale, "Guidance scale"), f"{request.guidance_scale:g}"),
         (say(locale, "Size"), f"{request.width}×{request.height}"),

@@ -38,6 +38,8 @@ class QueueView:
     estimate_seconds: float | None
     worker_alive: bool
     """Some worker that serves the model has answered within two minutes."""
+    served: bool = True
+    """One does so now."""
 
 
 def queue_view(session: Session, entry: LogEntry, now: datetime) -> QueueView:
@@ -47,7 +49,12 @@ def queue_view(session: Session, entry: LogEntry, now: datetime) -> QueueView:
     mean = usage.mean_device_seconds(session, model)
     estimate = mean * position / serving if mean is not None and serving else None
     silent = is_silent(bool(serving), entry.created_at, now)
-    return QueueView(position=position, estimate_seconds=estimate, worker_alive=not silent)
+    return QueueView(
+        position=position,
+        estimate_seconds=estimate,
+        worker_alive=not silent,
+        served=bool(serving),
+    )
 
 
 def served_models(session: Session, now: datetime) -> Counter[str]:
@@ -119,10 +126,12 @@ def _waiting(entry: LogEntry, view: QueueView | None) -> Card:
     if view is not None:
         if entry.state is JobState.RUNNING:
             lines.append(say(locale, WORKER_LOST))
-        elif view.position == 1:
-            lines.append(say(locale, "You are next."))
-        else:
+        elif view.position > 1:
             lines.append(say(locale, "Number {position} in the queue.", position=view.position))
+        elif view.served:
+            lines.append(say(locale, "You are next."))
+        elif view.worker_alive:
+            lines.append(say(locale, "Your request waits for a worker that can draw it."))
         if not view.worker_alive:
             lines.append(
                 say(
@@ -154,7 +163,7 @@ def _running(entry: LogEntry) -> Card:
         text, progress = say(locale, "Finishing…"), 1.0
     else:
         progress = entry.step / entry.step_count if entry.step_count else 0.0
-        text = say(locale, "Step {step} of {steps}", step=entry.step, steps=entry.step_count)
+        text = _step(entry)
     return Card(
         job_id=entry.job_id,
         tone=Tone.WORKING,
@@ -162,6 +171,23 @@ def _running(entry: LogEntry) -> Card:
         text=text,
         progress_0_1=progress,
         buttons=() if entry.cancel_requested else (_button(entry, "cancel"),),
+    )
+
+
+def _step(entry: LogEntry) -> str:
+    """Of several pictures, which are drawn one after the other, the picture and its own step."""
+    count = entry.request.count
+    steps = entry.step_count // count
+    if count == 1 or not steps:
+        return say(entry.locale, "Step {step} of {steps}", step=entry.step, steps=entry.step_count)
+    done = min(entry.step // steps, count - 1)
+    return say(
+        entry.locale,
+        "Picture {picture} of {count}: step {step} of {steps}",
+        picture=done + 1,
+        count=count,
+        step=entry.step - done * steps,
+        steps=steps,
     )
 
 

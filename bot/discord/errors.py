@@ -18,6 +18,13 @@ UNKNOWN_WEBHOOK, INVALID_TOKEN = 10015, 50027
 NOT_THERE = (UNKNOWN_CHANNEL, UNKNOWN_MESSAGE, UNKNOWN_USER)
 """Nobody can see it any more. Whoever lacks access gets 50001 instead."""
 DEAD_TOKEN = (UNKNOWN_WEBHOOK, INVALID_TOKEN)
+ARCHIVED = 50083
+"""A thread, which whoever may write there may open again."""
+TOO_LARGE = (
+    40005,  # request
+    50045,  # file
+)
+UPLOADS_LIMITED = 400001
 
 _SOON = (
     20016,  # slow mode
@@ -43,20 +50,19 @@ _TOLD = (
     20009,  # explicit content to somebody who takes none
     20024,  # under minimum age
     30015,  # attachments
-    40005,  # request too large
+    *TOO_LARGE,
+    UPLOADS_LIMITED,
     40007,  # banned there
     50006,  # empty
     50007,  # direct messages are closed
     50008,  # no text channel
     50009,  # verification level
     50035,  # form body
-    50045,  # file too large
     50046,  # file
     50278,  # direct message without a server in common
     160005,  # thread locked
     200000,  # AutoMod
     240000,  # link filter
-    400001,  # uploads are limited on this server
 )
 SORTS: Mapping[int, type[Refusal]] = {
     **dict.fromkeys(_SOON, RetryLater),

@@ -27,7 +27,9 @@ easel = app_commands.Group(
     name=locale_str(mark("easel")),
     description=locale_str(mark("Settings of this server")),
     default_permissions=discord.Permissions(manage_guild=True),
-    guild_only=True,
+    allowed_contexts=app_commands.AppCommandContext(
+        guild=True, dm_channel=False, private_channel=False
+    ),
 )
 channels = app_commands.Group(
     name=locale_str(mark("channels")),

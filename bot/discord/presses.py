@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from uuid import UUID
 
 import discord
@@ -23,6 +24,8 @@ from bot.i18n import say
 from storage.domain import Complaint
 from storage.log import LogEntry
 
+VALUE = 1024
+"""Characters that a field holds; what is longer comes whole as a file beside."""
 SHORT_VALUE = 40
 """Characters that leave room for other fields in the same row."""
 
@@ -65,8 +68,12 @@ async def answer_details(interaction: Interaction, job_id: UUID) -> None:
     if isinstance(entry, Complaint):
         await interaction.edit_original_response(content=words(locale, entry))
         return
-    embed = discord.Embed(title=say(locale, "Details"))
+    embed, whole = discord.Embed(title=say(locale, "Details")), []
     for name, value in details(entry, locale):
-        short = len(value) < SHORT_VALUE
-        embed.add_field(name=clip(name, 256), value=clip(escape(value), 1024), inline=short)
-    await interaction.edit_original_response(embed=embed)
+        short, shown = len(value) < SHORT_VALUE, escape(value)
+        embed.add_field(name=clip(name, 256), value=clip(shown, VALUE), inline=short)
+        if len(shown) > VALUE:
+            whole.append(f"{name}\n{value}")
+    text = io.BytesIO("\n\n".join(whole).encode())
+    files = [discord.File(text, filename="details.txt")] if whole else []
+    await interaction.edit_original_response(embed=embed, attachments=files)

@@ -15,11 +15,18 @@ from discord.abc import Messageable
 from discord.http import Route
 
 from bot.discord.buttons import card_view
-from bot.discord.errors import DEAD_TOKEN, NOT_THERE, sorting
+from bot.discord.errors import (
+    ARCHIVED,
+    DEAD_TOKEN,
+    NOT_THERE,
+    TOO_LARGE,
+    UPLOADS_LIMITED,
+    sorting,
+)
 from bot.discord.words import clip, escape, words
-from bot.i18n import say
+from bot.i18n import mark, say
 from bot.showing import NOTICE, PictureReader, Shown
-from storage.domain import Card, CardPicture, Complaint, Delivery, Platform, Tone
+from storage.domain import Button, Card, CardPicture, Complaint, Delivery, Platform, Tone
 
 if TYPE_CHECKING:
     from bot.discord.app import Easel
@@ -36,6 +43,20 @@ _COLOURS = {
     Tone.FAILED: discord.Colour.red(),
 }
 _ENDINGS = {"image/png": "png", "image/jpeg": "jpg", "image/webp": "webp"}
+
+WITHOUT_UPLOAD = {
+    **dict.fromkeys(
+        TOO_LARGE,
+        mark(
+            "The picture is drawn, but Discord does not take so large a file. Ask for a smaller "
+            "one."
+        ),
+    ),
+    UPLOADS_LIMITED: mark(
+        "The picture is drawn, but this server does not let me upload files. Ask who manages the "
+        "server to allow it, then choose “Again”."
+    ),
+}
 
 Call = Callable[..., Coroutine[Any, Any, discord.Message]]
 
@@ -57,15 +78,27 @@ class DiscordShow:
 
     async def show(self, delivery: Delivery, card: Card, read: PictureReader) -> Shown:
         with sorting(removing=card.removed):
-            if card.removed:
-                return await self._remove(delivery)
-            return await self._show(delivery, card, read)
+            try:
+                return await self._once(delivery, card, read)
+            except discord.HTTPException as error:
+                if error.code == ARCHIVED:
+                    channel_id = int(delivery.address["channel_id"])
+                    await self._client.http.edit_channel(channel_id, archived=False)
+                elif card.pictures and (words := WITHOUT_UPLOAD.get(error.code)):
+                    text = "\n".join(filter(None, [card.text, say(card.locale, words)]))
+                    card = replace(card, text=text, pictures=(), buttons=_of_all(card))
+                else:
+                    raise
+            return await self._once(delivery, card, read)
+
+    async def _once(self, delivery: Delivery, card: Card, read: PictureReader) -> Shown:
+        if card.removed:
+            return await self._remove(delivery)
+        return await self._show(delivery, card, read)
 
     async def tell(
         self, delivery: Delivery, user_id: str, locale: str, complaint: Complaint, code: str
     ) -> None:
-        if delivery.address.get("ephemeral"):
-            return  # The card itself could not come this way.
         with sorting():
             channel = await self._direct(user_id)
             nonce = f"t{delivery.job_id.hex}"[:NONCE_LENGTH]
@@ -179,6 +212,11 @@ class DiscordShow:
 
     def _message(self, address: Mapping[str, str]) -> discord.PartialMessage:
         return self._channel(address).get_partial_message(int(address["message_id"]))
+
+
+def _of_all(card: Card) -> tuple[Button, ...]:
+    """The buttons that are about no picture of their own."""
+    return tuple(button for button in card.buttons if button.picture is None)
 
 
 def _expires_at(address: Mapping[str, str]) -> datetime:

@@ -4,20 +4,23 @@ takes it up after another one died over it."""
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+import aiohttp
+from slack_sdk.errors import SlackApiError
 from sqlalchemy.orm import Session
 
 from bot.core import steer
 from bot.core.named import introduced, strangers
-from bot.i18n import say
+from bot.i18n import mark, say
 from bot.showing import Operators
 from bot.slack import files, personal
 from bot.slack.intake import Address, Heard, apologise, hear
 from bot.slack.workspaces import passes
-from storage import inbox
+from storage import deliveries, inbox
 from storage.domain import Complaint, Kept, RawCommand
 from storage.inbox import Sealed
 from storage.log import LogEntry
@@ -29,6 +32,9 @@ Act = Callable[[Heard], Awaitable[bool]]
 """True if the command's row has been emptied in the transaction that did it."""
 BY_RIGHT = frozenset({"rules", "cancel", "delete", "drop"})
 """What those may do too who manage the workspace."""
+WORTH_TELLING = 3
+"""So many posts before one's own are seconds in which nothing is seen."""
+UNDER_WAY = mark("I have it: number {number} of what I still have to post here.")
 Submit = Callable[[Address], Awaitable[UUID | Complaint]]
 
 
@@ -65,7 +71,7 @@ class Acts:
 async def _ask(heard: Heard, submit: Submit, *, private: bool) -> bool:
     """One request for a picture, whatever it came from: submit it, and say what cannot be taken.
     All else is shown by the deliverer."""
-    complaint = None
+    complaint, taken = None, None
     if not private and not heard.in_dm:
         complaint = await heard.app.places.check(heard.client, heard.channel_id)
     if complaint is None:
@@ -76,7 +82,28 @@ async def _ask(heard: Heard, submit: Submit, *, private: bool) -> bool:
         return False
     if private and not heard.in_dm:
         await heard.tell(say(heard.locale, "The picture will come to you by direct message."))
+    elif isinstance(taken, UUID):
+        await _tell_of_the_pace(heard, taken)
     return not heard.raw.press  # A second press makes no request that would empty its row.
+
+
+async def _tell_of_the_pace(heard: Heard, job_id: UUID) -> None:
+    """Slack lets us post once a second in a channel: who waits for longer hears at once that it is
+    under way. What it is not told by takes nothing back."""
+    line, now = heard.line, heard.line.database.clock()
+
+    def ahead(session: Session) -> int:
+        delivery = deliveries.get(session, job_id)
+        if delivery is None or delivery.address.get("message_id"):
+            return 0
+        return deliveries.ahead(session, delivery, now)
+
+    before = await line.read(ahead)
+    if before < WORTH_TELLING or heard.in_dm:
+        return
+    with suppress(SlackApiError, aiohttp.ClientError, OSError, TimeoutError, ValueError):
+        words = say(heard.locale, UNDER_WAY, number=before + 1)
+        await heard.tell(words)
 
 
 def _is_private(heard: Heard) -> bool:

@@ -17,6 +17,8 @@ Block = dict[str, Any]
 
 BAR_CELLS = 16
 PICK = "pick"
+SUMMARY_LIMIT = 4000
+"""Slack advises no more in `text` (docs.slack.dev, "chat.postMessage")."""
 _MARKS = {Tone.REFUSED: "⚠️ ", Tone.FAILED: "⚠️ "}
 
 
@@ -64,8 +66,12 @@ def card_blocks(card: Card, files: Sequence[str] = ()) -> list[Block]:
 
 
 def summary(card: Card) -> str:
-    """What notifications and screen readers say of the message."""
-    return escape(card.title, 300) or "…"
+    """The whole card in words: all that notifications and screen readers say of the message."""
+    lines = [card.title, card.text, *(f"{name}: {value}" for name, value in card.fields)]
+    if card.progress_0_1 is not None:
+        lines.append(f"{card.progress_0_1:.0%}")
+    lines += [*dict.fromkeys(picture.alt_text for picture in card.pictures), card.footer]
+    return escape("\n".join(filter(None, lines)), SUMMARY_LIMIT) or "…"
 
 
 def _text(card: Card) -> str:

@@ -12,7 +12,13 @@ from bot.core.values import asks_privately
 from bot.i18n import mark, say
 from bot.slack import modals, personal
 from bot.slack.blocks import section
-from bot.slack.intake import Heard, hearing, raw_command, take
+from bot.slack.intake import (
+    FORM_PATIENCE_SECONDS,
+    Heard,
+    hearing,
+    raw_command,
+    take,
+)
 from bot.slack.words import typed
 from storage.domain import RawCommand
 
@@ -47,7 +53,8 @@ def register(app: Easel) -> None:
             return
         await ack()
         raw = raw_command(context, "trigger", trigger, channel_id=where)
-        async with hearing(app, context, raw) as heard:
+        patience = None if text else FORM_PATIENCE_SECONDS
+        async with hearing(app, context, raw, patience=patience) as heard:
             if text:
                 await talk(heard, text)
             else:

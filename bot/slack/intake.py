@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -24,7 +25,7 @@ from bot.i18n import LOCALES, say
 from bot.slack.blocks import Block, plain
 from bot.slack.tenants import is_at_home, is_in_doubt
 from bot.slack.words import words
-from bot.slack.workspaces import error_code
+from bot.slack.workspaces import Person, error_code, http_status
 from storage import deliveries
 from storage.domain import (
     Account,
@@ -48,6 +49,9 @@ Json = Mapping[str, Any]
 logger = structlog.get_logger()
 
 FRESH_SECONDS = 300.0
+FORM_PATIENCE_SECONDS = 1.0
+"""Of the three for which a form may be opened, so long Slack is asked who wants it."""
+UNOPENED = Complaint(text="The form did not open: Slack was too slow. Try again.")
 PICTURE_BYTES = 10 * 1024 * 1024
 
 
@@ -236,8 +240,7 @@ class Heard:
         """Where it was asked for, and in which language, goes along, with what else it is
         `about`."""
         where = {"channel": self.channel_id, "thread": self.thread_ts, "locale": self.locale}
-        # The trigger lives three seconds; who was slower simply asks again.
-        with suppress(SlackApiError):
+        try:
             await self.client.views_open(
                 trigger_id=self.raw.event.id,
                 view={
@@ -250,6 +253,9 @@ class Heard:
                     "blocks": list(blocks),
                 },
             )
+        except SlackApiError as error:  # Such as a trigger that is older than three seconds.
+            logger.warning("slack.form", code=error_code(error) or http_status(error))
+            await self.complain(UNOPENED)
 
     async def complain(self, complaint: Complaint) -> None:
         await self.tell(words(self.locale, complaint))
@@ -262,11 +268,19 @@ async def hear(
     message: Json | None = None,
     *,
     sure: bool = False,
+    patience: float | None = None,
 ) -> Heard:
-    """With what Slack says of the person: first whose they are, where the payload leaves that open.
-    Those of other organisations may manage where they come from, but not here."""
+    """With what Slack says of the person, if it does so within `patience` seconds: first whose they
+    are, where the payload leaves that open. Those of other organisations may manage where they come
+    from, but not here."""
     team, asker, doubt = raw.place.workspace_id, raw.requester, is_in_doubt(raw)
-    person = await app.people.get(client, team, asker.user_id, sure=sure or doubt)
+    asked = app.people.get(client, team, asker.user_id, sure=sure or doubt)
+    try:
+        person = await asyncio.wait_for(asked, patience)
+    except TimeoutError:
+        if patience is None:
+            raise
+        person = Person()
     tenant = (person.enterprise_id if doubt else "") or asker.tenant
     raw = replace(raw, requester=replace(asker, tenant=tenant, locale=person.locale))
     manages = person.manages and is_at_home(raw)
@@ -318,13 +332,18 @@ async def apologise(heard: Heard) -> None:
 
 @asynccontextmanager
 async def hearing(
-    app: Easel, context: AsyncBoltContext, raw: RawCommand, message: Json | None = None
+    app: Easel,
+    context: AsyncBoltContext,
+    raw: RawCommand,
+    message: Json | None = None,
+    *,
+    patience: float | None = None,
 ) -> AsyncIterator[Heard]:
     """For what changes nothing and is not written down. What breaks is told, and goes no further:
     Bolt would take back the acknowledgement."""
     heard = Heard(app, client_of(context), raw)
     try:
-        heard = await hear(app, heard.client, raw, message)
+        heard = await hear(app, heard.client, raw, message, patience=patience)
         yield heard
     except Exception as error:
         logger.error("slack.failed", error=type(error).__name__)

@@ -41,8 +41,13 @@ WITHOUT_UPLOAD = {
         "workspace to make room, then choose “Again”."
     ),
 }
-WITHOUT_UPLOAD["blocked_file_type"] = WITHOUT_UPLOAD["file_uploads_disabled"]
-WITHOUT_UPLOAD["posting_to_channel_denied"] = WITHOUT_UPLOAD["file_uploads_disabled"]
+for _code in (
+    "blocked_file_type",
+    "file_type_not_allowed",
+    "file_uploads_except_images_disabled",
+    "posting_to_channel_denied",
+):
+    WITHOUT_UPLOAD[_code] = WITHOUT_UPLOAD["file_uploads_disabled"]
 
 
 class Message(Sent):

@@ -27,7 +27,14 @@ from bot.slack.inputs import (
     select,
     text_box,
 )
-from bot.slack.intake import Heard, hearing, in_menu, raw_command, take
+from bot.slack.intake import (
+    FORM_PATIENCE_SECONDS,
+    Heard,
+    hearing,
+    in_menu,
+    raw_command,
+    take,
+)
 from bot.slack.manifest import DRAW, REFERENCE
 from bot.slack.words import clip
 from storage.catalog import Catalog
@@ -58,12 +65,18 @@ def register(app: Easel) -> None:
     async def draw(ack: AsyncAck, context: AsyncBoltContext, body: Mapping[str, Any]) -> None:
         await ack()
         raw = raw_command(context, "trigger", str(body["trigger_id"]))
-        async with hearing(app, context, raw) as heard:
+        async with hearing(app, context, raw, patience=FORM_PATIENCE_SECONDS) as heard:
             await open_draw(heard)
 
     async def reference(ack: AsyncAck, context: AsyncBoltContext, body: Mapping[str, Any]) -> None:
         await ack()
-        async with hearing(app, context, in_menu(context, body), body["message"]) as heard:
+        async with hearing(
+            app,
+            context,
+            in_menu(context, body),
+            body["message"],
+            patience=FORM_PATIENCE_SECONDS,
+        ) as heard:
             await open_reference(heard)
 
     async def submitted(ack: AsyncAck, context: AsyncBoltContext, view: Mapping[str, Any]) -> None:

@@ -16,9 +16,16 @@ from bot.core.details import details
 from bot.i18n import say
 from bot.slack import manage, modals
 from bot.slack.blocks import PICK, mrkdwn, section
-from bot.slack.intake import Heard, hearing, in_menu, raw_command, take
+from bot.slack.intake import (
+    FORM_PATIENCE_SECONDS,
+    Heard,
+    hearing,
+    in_menu,
+    raw_command,
+    take,
+)
 from bot.slack.manifest import DETAILS
-from bot.slack.words import escape
+from bot.slack.words import escape, whole
 from storage.domain import Complaint, RawCommand
 
 if TYPE_CHECKING:
@@ -45,14 +52,21 @@ def register(app: Easel) -> None:
         await ack()
         if (handler := _HANDLERS.get(name)) is None:
             return
-        async with hearing(app, context, raw) as heard:
+        patience = None if name == "settings" else FORM_PATIENCE_SECONDS
+        async with hearing(app, context, raw, patience=patience) as heard:
             await handler(heard)
 
     async def details_wanted(
         ack: AsyncAck, context: AsyncBoltContext, body: Mapping[str, Any]
     ) -> None:
         await ack()
-        async with hearing(app, context, in_menu(context, body), body["message"]) as heard:
+        async with hearing(
+            app,
+            context,
+            in_menu(context, body),
+            body["message"],
+            patience=FORM_PATIENCE_SECONDS,
+        ) as heard:
             await tell_details(heard, await heard.job_of_message())
 
     app.action(ACTION)(pressed)
@@ -108,7 +122,12 @@ async def tell_details(heard: Heard, job_id: UUID | None) -> None:
         await heard.complain(entry)
         return
     title, rows = say(heard.locale, "Details"), details(entry, heard.locale)
-    long = [section(f"*{escape(n, 200)}*\n{escape(v, 2700)}") for n, v in rows if len(v) > 200]
+    long = [
+        section("\n".join([*([f"*{escape(name, 200)}*"] if not number else []), piece]))
+        for name, value in rows
+        if len(value) > 200
+        for number, piece in enumerate(whole(value))
+    ]
     short = [mrkdwn(f"*{escape(n, 200)}*\n{escape(v, 1700)}") for n, v in rows if len(v) <= 200]
     fields = [
         {"type": "section", "fields": short[start : start + 10]}

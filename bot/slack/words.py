@@ -8,6 +8,8 @@ from storage.domain import Complaint
 
 _NO_BREAK = "\u2060"
 _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
+LONGEST_PIECE = 5
+"""Characters that one may become."""
 _SYNTAX = frozenset("*_~`@:")
 _MENTION = re.compile(r"<@[A-Z0-9]{1,30}(?:\|[^<>]{0,100})?>")
 _COMMAND = re.compile(r"(?<![\w/])/(?=(?:queue|usage|privacy|help)\b)")
@@ -33,6 +35,15 @@ def escape(text: str, limit: int = 3000) -> str:
         pieces.append(piece)
         length += len(piece)
     return "".join(pieces)
+
+
+def whole(text: str, limit: int = 2700) -> list[str]:
+    """All of `text` as `escape` makes it, in pieces of at most `limit` characters."""
+    if len(piece := escape(text, LONGEST_PIECE * len(text) + 2)) < limit:
+        return [piece]
+    middle = len(text) // 2
+    cut = text.rfind(" ", 0, middle) + 1 or middle
+    return [*whole(text[:cut], limit), *whole(text[cut:], limit)]
 
 
 def clip(text: str, limit: int) -> str:

@@ -136,7 +136,7 @@ class Studio:
         for job, entry in entries.items():
             [message], [picture] = posted[job], entry.pictures
             assert not message["deleted"]
-            assert message["notification"] == entry.request.prompt
+            assert message["notification"].splitlines()[0] == entry.request.prompt
             assert [image["sha256"] for image in message["images"]] == [picture.sha256]
 
 

@@ -200,6 +200,18 @@ async def test_what_was_forgotten_is_said_so(world: World) -> None:
     assert "I have forgotten this request" in refusal(late)
 
 
+async def test_details_hold_the_whole_prompt_and_each_seed(world: World) -> None:
+    """CASES D16."""
+    prompt = "a red apple " + "*beside* a pear " * 100
+    said = await world.drawn(prompt.strip(), seed=7, count=2)
+    heard = await press(world, said, "details")
+    assert heard.response is not None
+    fields = {f.name: f.value for f in heard.response.embeds[0].fields}
+    assert fields["Seed"] == "7, 8"
+    [file] = heard.response.attachments
+    assert f"Prompt\n{world.entry.request.prompt}" == (await file.read()).decode()
+
+
 @pytest.mark.parametrize("action", ["again", "vary", "details", "report", "delete"])
 async def test_buttons_survive_a_restart(world: World, settings: Settings, action: str) -> None:
     said = await world.drawn()

@@ -78,9 +78,20 @@ QUEUE = QueueView(position=3, estimate_seconds=75, worker_alive=True)
 CASES: dict[str, tuple[dict[str, Any], QueueView | None]] = {
     "waiting": ({}, QUEUE),
     "no worker": ({}, replace(QUEUE, position=1, worker_alive=False)),
+    "no worker yet": ({}, replace(QUEUE, position=1, served=False)),
     "loading": ({"state": JobState.RUNNING, "phase": Phase.LOADING}, None),
     "drawing": (
         {"state": JobState.RUNNING, "phase": Phase.DRAWING, "step": 3, "step_count": 12},
+        None,
+    ),
+    "drawing the second of four": (
+        {
+            "request": replace(a_request(), count=4),
+            "state": JobState.RUNNING,
+            "phase": Phase.DRAWING,
+            "step": 70,
+            "step_count": 200,
+        },
         None,
     ),
     "one picture": ({"state": JobState.MADE, "pictures": pictures(ALLOW)}, None),

@@ -80,6 +80,18 @@ async def test_details_are_told_to_one_person(world: World) -> None:
     assert len(await world.seen(user=ALICE)) == 1
 
 
+async def test_details_hold_the_whole_prompt_and_each_seed(world: World) -> None:
+    """CASES D16."""
+    prompt = "a red apple " + "*beside* a pear & " * 100
+    message = await world.drawn(f"{prompt.strip()} --seed 7 --count 2")
+    await world.press(message, "details")
+    told = (await world.seen())[-1]["text"].replace("\u2060", "").replace("&amp;", "&")
+    assert "*Seed*\n7, 8" in told
+    words = world.entry.request.prompt.split()
+    assert len(words) > 400
+    assert " ".join(words) in " ".join(told.split())
+
+
 async def test_details_from_the_menu_of_a_message(world: World) -> None:
     message = await world.drawn("a *red* apple --seed 7")
     await world.told(world.slack.message_shortcut, DETAILS, message, user=BOB)

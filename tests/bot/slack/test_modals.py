@@ -7,6 +7,7 @@ import pytest
 from bot.core.steer import FROM_OURS
 from bot.slack.manifest import DRAW, REFERENCE
 from bot.slack.modals import _negative
+from bot.slack.workspaces import People
 from storage.catalog import Catalog, ModelEntry
 from storage.domain import Mode
 from tests.fakes.painter import png
@@ -205,6 +206,45 @@ async def test_a_form_that_does_not_open_is_apologised_for(world: World) -> None
         [told] = (await look())[before:]
         assert "Something went wrong here" in told["text"], given
         assert await world.do(world.slack.modal) is None
+
+
+@pytest.mark.parametrize("slow", [True, False])
+async def test_a_form_opens_while_slack_is_slow_or_says_why_not(world: World, slow: bool) -> None:
+    """CASES D9: `views.open` comes before who asks is known; its failure is told and logged."""
+    message = await world.drawn("a red apple")
+    ways = (
+        (world.slack.shortcut, (DRAW,), world.direct),
+        (world.slack.message_shortcut, (REFERENCE, message), world.seen),
+        (world.slack.command, ("/imagine", ""), world.seen),
+        (world.slack.press, (message, "easel:edit"), world.seen),
+    )
+    for act, given, look in ways:
+        before = len(await look())
+        world.app.people = People()
+        if slow:
+            fault = {"path": "users.info", "status": 0, "seconds": 4.0}
+        else:
+            fault = {"path": "views.open", "error": "expired_trigger_id"}
+        await world.do(world.slack.fault, **fault, times=1, after=False)
+        await world.told(act, *given)
+        if slow:
+            assert await world.do(world.slack.modal) is not None, given
+        else:
+            [told] = (await look())[before:]
+            assert "The form did not open" in told["text"], given
+        await world.do(world.slack.clear_faults)
+
+
+async def test_a_form_is_acknowledged_before_slack_is_asked_who_sent_it(world: World) -> None:
+    """CASES D10."""
+    await world.imagine("")
+    modal = await form(world)
+    world.app.people = People()
+    fault = {"path": "users.info", "status": 0, "seconds": 4.0}
+    await world.do(world.slack.fault, **fault, times=1, after=False)
+    heard = await world.told(world.slack.submit, modal, {"prompt": "a red apple"})
+    assert heard["acknowledged"]
+    assert world.entry.request.prompt == "a red apple"
 
 
 async def test_a_message_without_a_picture(world: World) -> None:

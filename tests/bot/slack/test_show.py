@@ -171,7 +171,9 @@ async def test_one_post_a_second_in_order(world: World) -> None:
         world.painter.paint()
     await world.deliver()
     shown = await pictures(world)
-    assert [m["notification"] for m in shown] == [f"apple number {n}" for n in range(8)]
+    assert [m["notification"].splitlines()[0] for m in shown] == [
+        f"apple number {n}" for n in range(8)
+    ]
     posted = [float(m["ts"]) for m in shown]
     assert all(later - sooner > 0.9 for sooner, later in pairwise(posted))
     assert await too_often(world) == []
@@ -320,3 +322,37 @@ async def test_who_has_lost_the_message_meanwhile_posts_nothing(world: World) ->
     with pytest.raises(RetryLater):
         await world.show.show(late, card, _read(world))
     assert await world.seen() == []
+
+
+async def test_the_whole_card_is_in_the_words_of_its_message(world: World) -> None:
+    """CASES D12: of a message with blocks, screen readers read `text` alone."""
+    await world.imagine("a red apple --seed 7")
+    await world.deliver()
+    [message] = await world.seen()
+    assert message["notification"] == "Waiting\nYou are next."
+    job = world.painter.claim()
+    assert job is not None
+    world.painter.report(job, Phase.DRAWING, 3, 12)
+    await world.deliver()
+    [message] = await world.seen()
+    assert "Step 3 of 12\n25%" in message["notification"]
+    world.painter.finish(job)
+    await world.deliver()
+    [message] = await world.seen()
+    words = message["notification"].replace("\u2060", "")
+    assert words.startswith("a red apple\n")
+    assert "Picture drawn by a machine from the words: a red apple" in words
+    assert "seed 7" in words
+
+
+async def test_who_waits_for_posts_before_theirs_hears_that_it_is_under_way(world: World) -> None:
+    """CASES D11."""
+    for number in range(5):
+        await world.imagine(f"a red apple --seed {number}")
+    told = [message["text"] for message in await world.seen() if message["ephemeral"]]
+    assert told == [
+        f"I have it: number {number} of what I still have to post here." for number in (4, 5)
+    ]
+    await world.imagine("a red apple --private")
+    told = [message["text"] for message in await world.seen() if message["ephemeral"]]
+    assert len(told) == 3, "which says that it comes by direct message"
