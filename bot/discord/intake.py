@@ -12,7 +12,9 @@ import discord
 import structlog
 from tenacity import retry, retry_if_exception_type, stop_after_attempt
 
+from bot.core.grammar import parse
 from bot.core.inbox import UNANSWERED, Unanswered
+from bot.core.line import Line
 from bot.discord.errors import passes
 from bot.discord.reply import ALREADY_ACKNOWLEDGED, TOKEN_LIFE, UNKNOWN_INTERACTION, sorry
 from bot.discord.words import words
@@ -168,7 +170,17 @@ async def ask(interaction: Interaction, raw: RawCommand) -> None:
     if complaint is not None:
         await tell(interaction, words(locale_of(interaction), complaint))
         return
+    if _is_wrong(interaction.client.line, raw):  # Nobody else sees "thinking…" for what only fails.
+        raw = replace(raw, reply={**raw.reply, "private": "1"})
     await hear(interaction, raw)
+
+
+def _is_wrong(line: Line, raw: RawCommand) -> bool:
+    """Whether what was typed can be no request, whichever model this place draws with."""
+    return raw.act == "draw" and all(
+        isinstance(parse(raw, line.catalog, default_model=model, random_seed=int), Complaint)
+        for model in line.catalog.models
+    )
 
 
 async def hear(interaction: Interaction, raw: RawCommand) -> None:

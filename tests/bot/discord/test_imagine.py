@@ -94,6 +94,19 @@ async def test_an_age_restricted_channel_is_known(world: World) -> None:
     assert world.entry.place.age_restricted
 
 
+@pytest.mark.parametrize(
+    "wrong", ["a red apple --sead 7", "a red apple --ar x", "a red apple --use edit"]
+)
+async def test_a_typo_flashes_nothing_in_public(world: World, wrong: str) -> None:
+    """CASES D16."""
+    said = await world.imagine(wrong)
+    assert refusal(said)
+    [callback] = [r.json for r in world.env.http_requests if r.path.endswith("/callback")]
+    assert isinstance(callback, dict)
+    assert callback["data"]["flags"] == 64
+    assert world.channel.history() == []
+
+
 async def test_in_a_direct_message(world: World) -> None:
     said = await world.alice.user.slash("imagine", prompt="a red apple")
     world.painter.paint()
@@ -232,8 +245,8 @@ async def test_five_deliveries_of_a_wrong_command_leave_nothing(world: World) ->
     world.redeliver_events(5)
     said = await world.imagine("--seed 7")
     assert not world.job_ids()
-    assert said.response is None
-    assert all(message.ephemeral for message in said.followups)
+    assert refusal(said)
+    assert world.channel.history() == []
 
 
 async def test_an_interaction_that_discord_gave_up_on_makes_nothing(world: World) -> None:
