@@ -1,8 +1,8 @@
-"""Whose a row is: the one place where rows of every age name an `Account`.
+"""Conditions that find the rows of one account.
 
-Releases before 0004 knew no tenants, and what their chat clients write while the new schema is
-there has none. Then a request's is read from where it was asked, and that of what else is about a
-job from its request.
+Rows that releases before 0004 wrote, or still write during an upgrade, have no tenant. For a
+request it is then read from the place where it was made; for all other rows about a job, from that
+job's request.
 """
 
 from dataclasses import dataclass
@@ -36,8 +36,8 @@ from storage.tables import (
 
 @dataclass(frozen=True, kw_only=True)
 class Unsaid:
-    """An account that is `given` when the statement is run: for those that every request passes,
-    which are built once."""
+    """An account as bound parameters: statements that run for every request are built once, and
+    `given` fills in the account each time."""
 
     platform: BindParameter[str]
     tenant: BindParameter[str]
@@ -52,9 +52,11 @@ UNSAID = Unsaid(
     pseudonym=bindparam("account_pseudonym"),
 )
 Whose = Account | Unsaid
+"""The account itself, or parameters for one."""
 
 
 def given(account: Account) -> dict[str, str]:
+    """Values for the parameters of UNSAID."""
     return {
         "account_platform": account.platform,
         "account_tenant": account.tenant,

@@ -25,7 +25,8 @@ class Channel(redis.Channel):
         super()._new_queue(queue, **given)
 
     def _brpop_read(self, **options: Any) -> Any:
-        """By then the entry is out of the list, or the error comes from a key that is none."""
+        """An entry that cannot be read is dropped, since it has left the list by then; a key that
+        is no list is set aside. In both cases nothing has come."""
         try:
             return super()._brpop_read(**options)
         except (ValueError, RecursionError) as error:
