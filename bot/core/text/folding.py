@@ -277,6 +277,9 @@ def _pieces(chunk: str, places: list[int], first: int) -> Iterator[_Piece]:
         while at < len(places) and places[at] < match.end():
             at += 1
         whole = match[0]
+        if whole.isalpha():
+            yield _Piece((whole, whole, whole), first + start, first + at)
+            continue
         plain = "".join(_WORD.findall(whole))
         readings = [plain, plain, plain]
         core = whole.rstrip("!|+")
