@@ -126,9 +126,12 @@ def _database(settings: Settings) -> list[Finding]:
 def _waiting(settings: Settings) -> list[Finding]:
     if any(well is False for well, _ in _key(settings)):
         return []  # That is a finding of its own.
-    database = connect(settings)
-    if migrate.current(database) != migrate.newest():
-        return []
+    try:
+        database = connect(settings)
+        if migrate.current(database) != migrate.newest():
+            return []
+    except (ImportError, SQLAlchemyError, ValueError, OSError):
+        return []  # So is that.
     return _inbox(database, Envelope(settings.fernet()))
 
 

@@ -84,7 +84,7 @@ class Ended(BaseException):
     [
         (None, 0),
         (OperationalError("", {}, Exception()), 0),
-        (DatabaseError("", {}, Exception()), 1),
+        (DatabaseError("", {}, Exception()), 0),
         (RuntimeError(), 1),
     ],
     ids=lambda given: type(given).__name__ if isinstance(given, Exception) else "",

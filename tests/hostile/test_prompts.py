@@ -3,6 +3,7 @@
 import pytest
 
 from bot.i18n import LOCALES, say
+from storage.emoji import spoken
 from tests.hostile.conftest import MEASURED
 from tests.hostile.measuring import MAX_MIB, MAX_SECONDS, Result
 from tests.hostile.prompts import PROMPTS
@@ -29,12 +30,13 @@ def test_a_prompt(results: dict[str, Result], number: int) -> None:
 def _check_card(answer: dict[str, str], locale: str) -> None:
     prompt, seen = answer["prompt"], answer["seen"]
     assert prompt.isprintable() or not any(ord(c) < 32 or 127 <= ord(c) < 160 for c in prompt)
+    shown = spoken(prompt, locale)  # Emoji are words there.
     if answer["state"] == "refused":
         assert seen == say(locale, "Not drawn")
-    elif seen.endswith(ELLIPSIS) and seen != prompt:
-        assert prompt.startswith(seen.removesuffix(ELLIPSIS)), "as far as there is room"
+    elif seen.endswith(ELLIPSIS) and seen != shown:
+        assert shown.startswith(seen.removesuffix(ELLIPSIS)), "as far as there is room"
     else:
-        assert seen == prompt, "as the person saw it"
+        assert seen == shown, "as the person saw it"
     assert len(answer["said"]) <= 256
     assert answer["details"] == prompt
     controls = {c for c in answer["shell"] if ord(c) < 32 or 127 <= ord(c) < 160}

@@ -25,8 +25,13 @@ LONG = ["draw", "a red apple", "--steps", "50", "--count", "4", "-o", "apple.png
 PATIENCE_SECONDS = 60.0
 
 
+def _hangs_up() -> None:
+    """Also where whoever runs the tests does not, as under nohup."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
 @contextmanager
-def drawing(folder: Path, **more: str) -> Iterator[subprocess.Popen[str]]:
+def drawing(folder: Path, *, hangs_up: bool = True, **more: str) -> Iterator[subprocess.Popen[str]]:
     process = subprocess.Popen(
         [sys.executable, "-m", "bot.cli", *LONG],
         cwd=folder,
@@ -35,6 +40,7 @@ def drawing(folder: Path, **more: str) -> Iterator[subprocess.Popen[str]]:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=_hangs_up if hangs_up else None,
     )
     with process:
         try:
@@ -112,6 +118,7 @@ def test_a_terminal_that_is_closed(tmp_path: Path) -> None:
     leader, terminal = pty.openpty()
 
     def take_it() -> None:
+        _hangs_up()
         os.setsid()
         fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
@@ -138,7 +145,7 @@ def test_a_terminal_that_is_closed(tmp_path: Path) -> None:
 def test_nohup_is_heeded(tmp_path: Path) -> None:
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
-        with drawing(tmp_path) as process:
+        with drawing(tmp_path, hangs_up=False) as process:
             until(lambda: is_there(tmp_path))
             process.send_signal(signal.SIGHUP)
             time.sleep(0.3)
