@@ -140,7 +140,7 @@ def _bare(character: str) -> str:
 
 def forms(word: str) -> tuple[str, ...]:
     """A word as it stands, and with stretched letters (`nuuude`, `seex`) shortened."""
-    if not _RUN.search(word):
+    if len(word) == 1 or not _RUN.search(word):
         return (word,)
     found = {word: None}
     if _LONG_RUN.search(word):
@@ -302,6 +302,8 @@ def _joined(run: list[_Piece], known: Vocabulary) -> Iterator[tuple[int, int, st
             if letters[place : place + SHORTEST] not in known.starts:
                 continue
             for length in range(SHORTEST, LONGEST + 1):
-                end, word = begins.get(place + length), letters[place : place + length]
-                if end is not None and end - start > 1 and word in known.words:
+                end = begins.get(place + length)
+                if end is None or end - start < 2:
+                    continue
+                if (word := letters[place : place + length]) in known.words:
                     yield run[start].start, run[end - 1].end - run[start].start, word
