@@ -16,6 +16,8 @@ _HINTS = 3
 """Hints at somebody's age that make a sign together; one fewer is a doubt."""
 _FAR = 4
 """Words between a child and a word that the rest of the text may excuse."""
+_UNDRESSING = "undressing"
+_NOUNS_TOO = frozenset({"strip", "strips"})
 _UNDRESSED_NEAR = 4
 """Words between somebody and the verb that undresses them."""
 
@@ -123,16 +125,35 @@ def _beside_child(sight: Sight, rule: Rule, one: Found, signs: list[tuple[int, i
         return Meant.YES
     apart = min((_between(sign, (one.start, one.end)) for sign in signs), default=_FAR)
     if rule.senses > 1:
-        # "stripping the bed", but not "comic strip of a stripping child".
-        if excuse is Excuse.CONTEXT and apart == 0 and not rule.hidden:
-            return Meant.YES
-        return Meant.DOUBT if excuse is Excuse.NEGATED else Meant.NO
+        return _with_two_senses(sight, rule, one, signs, excuse)
     if excuse in (Excuse.HONEST, Excuse.NOUN):
         # "naked mole rat", but not "child naked eye".
         if apart == 0:
             return Meant.YES
         return Meant.DOUBT if excuse is Excuse.NOUN and apart < _FAR else Meant.NO
     return Meant.YES if excuse is Excuse.CONTEXT and apart < _FAR else Meant.DOUBT
+
+
+def _with_two_senses(
+    sight: Sight, rule: Rule, one: Found, signs: list[tuple[int, int]], excuse: Excuse
+) -> Meant:
+    """A comic strip about a child, but not one of a stripping child: where a child does it or has
+    it done, only what it is done to instead shows another sense."""
+    if excuse is Excuse.NEGATED:
+        return Meant.DOUBT
+    if excuse is Excuse.HONEST or rule.hidden:
+        return Meant.NO
+    has_it_done = any(sight.parted_by_little(one.end, start) for start, _ in signs)
+    if _UNDRESSING in rule.words and has_it_done and not _is_a_noun(sight, one):
+        return Meant.YES
+    does_it = any(sight.parted_by_little(end, one.start) for _, end in signs)
+    return Meant.YES if does_it and excuse is Excuse.CONTEXT else Meant.NO
+
+
+def _is_a_noun(sight: Sight, one: Found) -> bool:
+    """A strip of bacon, before "kids meal"."""
+    alone = one.end - one.start == 1 and sight.reading.words[one.start] in _NOUNS_TOO
+    return alone and sight.is_marked(["strip_sense", "thing", "plant", "food"], one.start - 1)
 
 
 def _between(one: tuple[int, int], other: tuple[int, int]) -> int:

@@ -98,6 +98,10 @@ class Sight:
     def is_negated_at(self, at: int) -> bool:
         return self._negated[at]
 
+    def is_marked(self, nouns: Sequence[str], at: int) -> bool:
+        """Whether the word there is of these classes."""
+        return at >= 0 and self._nouns_of(tuple(nouns))[at]
+
     def is_beside(self, nouns: Sequence[str], one: Found, *, after: bool = False) -> bool:
         """Whether a word of these classes follows it, or stands before it, within two words."""
         marks, clauses = self._nouns_of(tuple(nouns)), self.reading.clauses
@@ -106,6 +110,15 @@ class Sight:
         if not after:
             beside += range(max(0, one.start - NOUN_REACH), one.start)
         return any(marks[at] and clauses[at] == clauses[one.start] for at in beside)
+
+    def parted_by_little(self, start: int, end: int) -> bool:
+        """Whether only articles, helping words and who it is about stand between two places of a
+        clause."""
+        clauses, words = self.reading.clauses, self.reading.words
+        if not 0 <= start <= end < len(words) or clauses[max(0, start - 1)] != clauses[end]:
+            return False
+        little = _ARTICLES | _HELPING
+        return all(words[at] in little or self._persons[at] for at in range(start, end))
 
     def is_said_of(self, nouns: Sequence[str], start: int, end: int) -> bool:
         """Whether a word of these classes comes next in the clause, and no person soon after."""
@@ -220,10 +233,20 @@ _ARTICLES = frozenset(
 """Words that stand between a noun and what is said of it."""
 _APART = frozenset(
     _split(
-        "on in at by with near under over and from to into onto sur dans avec et en con sobre bajo "
-        "y sous contre auf im mit und unter su nel nella sulla com na no em e for pour para como as"
+        "on in at by with near under over and from to into onto sur dans avec et en con sobre "
+        "bajo y sous contre auf im mit und unter su nel nella sulla com na no em e for pour para "
+        "como as beside besides behind before between among around against below beneath above "
+        "next while devant derriere pres cote chez parmi vers pendant delante detras junto cerca "
+        "entre hacia mientras frente ante bei neben hinter vor davanti dietro accanto vicino atras perto"
     )
 )
 """Words after which another thing comes."""
+_HELPING = frozenset(
+    _split(
+        "is are was were be being who that which slowly now just qui se s est sont en train etre "
+        "que si esta estan siendo sich ist wird der die das che sta sono viene esta"
+    )
+)
+"""Words between somebody and what they do."""
 _BUT = "but only except mais sauf pero sino salvo aber sondern ma mas"
 _TURNS = frozenset(_BUT.split())
