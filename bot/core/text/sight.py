@@ -233,11 +233,12 @@ _ARTICLES = frozenset(
 """Words that stand between a noun and what is said of it."""
 _APART = frozenset(
     _split(
-        "on in at by with near under over and from to into onto sur dans avec et en con sobre "
-        "bajo y sous contre auf im mit und unter su nel nella sulla com na no em e for pour para "
-        "como as beside besides behind before between among around against below beneath above "
-        "next while devant derriere pres cote chez parmi vers pendant delante detras junto cerca "
-        "entre hacia mientras frente ante bei neben hinter vor davanti dietro accanto vicino atras perto"
+        "on in at by with near under over and from to into onto sur dans avec et en con "
+        "sobre bajo y sous contre auf im mit und unter su nel nella sulla com na no em e for "
+        "pour para como as beside besides behind before between among around against below "
+        "beneath above next while devant derriere pres cote chez parmi vers pendant delante "
+        "detras junto cerca entre hacia mientras frente ante bei neben hinter vor davanti "
+        "dietro accanto vicino atras perto"
     )
 )
 """Words after which another thing comes."""
