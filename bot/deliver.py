@@ -64,6 +64,8 @@ TAKE_DOWN_WAITS = (10.0, 3600.0)
 DOUBT = timedelta(hours=1)
 SOON_TRIES = 21
 """So many of RetryLater, whose pauses double, are an hour."""
+OTHER_TRIES = 7
+"""So many of another sort are counted: by then its pauses are at their longest."""
 
 
 class Deliverer:
@@ -254,6 +256,8 @@ class Deliverer:
             logger.info("deliver.later", job=str(delivery.job_id), code=refusal.code)
         seconds = refusal.seconds if isinstance(refusal, RetryLater) else None
         failed, now = seconds is None, self._line.database.clock()
+        # Their waits grow no longer then, and what passes has tries of its own after them.
+        counts = isinstance(refusal, RetryLater) or delivery.removed or delivery.tries < OTHER_TRIES
         if seconds is None:
             kept = delivery.removed and isinstance(refusal, Operators)
             first, longest = TAKE_DOWN_WAITS if kept else _WAITS[type(refusal)]
@@ -267,7 +271,7 @@ class Deliverer:
                 delivery,
                 owner=self._owner,
                 at=now + timedelta(seconds=seconds),
-                failed=failed,
+                failed=failed and counts,
                 trouble=trouble,
                 now=now,
             )

@@ -251,7 +251,7 @@ def retry(
 ) -> None:
     """Show it later. Who only waits, as the platform wants it, has not `failed`, and does not wait
     the longer for it the next time. `trouble` is the code of a refusal, at `now`."""
-    row = session.get(DeliveryRow, delivery.job_id)
+    row = session.get(DeliveryRow, delivery.job_id, with_for_update=True)
     if row is not None and not _holds(row, delivery, owner):
         # It may have taken effect all the same, after what is newer.
         desire(session, delivery.job_id)

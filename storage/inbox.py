@@ -236,10 +236,13 @@ _ANY_UNTAKEN = (
 )
 
 
-def left(session: Session, since: datetime) -> list[Untaken]:
-    """What nobody has had in hand since then, of all applications, oldest first."""
+def left(session: Session, since: datetime, now: datetime) -> list[Untaken]:
+    """What nobody has had in hand since then and is still taken up, of all applications, oldest
+    first."""
     columns = InboxRow.event_key, InboxRow.body, InboxRow.received_at, InboxRow.tries
-    query = select(*columns).where(InboxRow.body != "", InboxRow.lease_until < since)
+    query = select(*columns).where(
+        InboxRow.body != "", InboxRow.lease_until < since, InboxRow.received_at >= now - KEPT
+    )
     return [Untaken(**row._asdict()) for row in session.execute(query.order_by(columns[2]))]
 
 

@@ -262,7 +262,7 @@ class Inbox:
 
     async def step(self) -> int:
         """One look at what nobody has in hand; how much that was."""
-        if not self.application:
+        if not self.application or self._closed:
             return 0
         rows = await asyncio.to_thread(self._look)
         ours = self._in_hand() | {str(event) for event in self._refused}

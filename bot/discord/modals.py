@@ -39,7 +39,7 @@ from storage.domain import Attached, Complaint, Kept, Linked, Platform, Source
 EDIT = re.compile(rf"easel:(?P<act>edit|reword):{JOB}")
 REFERENCE = re.compile(r"easel:reference:(?P<source>(?:kept|brought):[0-9a-f]+)")
 REMEMBERED = 200
-DISCORDS = (".discordapp.net", ".discordapp.com")
+DISCORDS = (".discordapp.net", ".discordapp.com", ".discord.com")
 MOST_SOURCES = 25
 """What a select of Discord's shows at most (LIMITS.md)."""
 
@@ -164,9 +164,7 @@ def _may_be_picture(file: discord.Attachment) -> bool:
 
 def _of_embed(media: Any) -> Source | None:
     copy = urlsplit(media.proxy_url or "")
-    if copy.scheme == "https" and (copy.hostname or "").endswith(
-        (".discordapp.net", ".discord.com")
-    ):
+    if copy.scheme == "https" and (copy.hostname or "").endswith(DISCORDS):
         return Attached(name=copy.path.rpartition("/")[2], size_bytes=0, address=media.proxy_url)
     return Linked(url=media.url) if media.url.startswith("https://") else None
 

@@ -137,16 +137,17 @@ def _waiting(settings: Settings) -> list[Finding]:
 
 def _inbox(database: Database, envelope: Envelope) -> list[Finding]:
     """What was heard and nobody takes: no chat client runs, or it has another key."""
+    now = database.clock()
     with database.read() as session:
-        left = inbox.left(session, database.clock() - ALIVE_WITHIN)
+        left = inbox.left(session, now - ALIVE_WITHIN, now)
     found: list[Finding] = []
-    sealed = sum(not envelope.opens(row.body) for row in left)
-    if sealed:
+    waiting = [row for row in left if envelope.opens(row.body)]
+    if sealed := len(left) - len(waiting):
         words = f"{sealed} things that people asked for were written down with another key"
         found.append((False, f"{words}: set EASEL_ENCRYPTION_KEY to that one."))
-    if waiting := len(left) - sealed:
-        since = f"{left[0].received_at:%Y-%m-%d %H:%M} UTC"
-        words = f"{waiting} things that people asked for wait since {since} at the longest"
+    if waiting:
+        since = f"{waiting[0].received_at:%Y-%m-%d %H:%M} UTC"
+        words = f"{len(waiting)} things that people asked for wait since {since} at the longest"
         found.append((None, f"{words}: the chat client takes them up when it runs."))
     return found
 

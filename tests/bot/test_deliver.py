@@ -18,7 +18,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from bot.compose import build_line
 from bot.core import mine, steer
 from bot.core.line import Line
-from bot.deliver import Deliverer
+from bot.deliver import SOON_TRIES, Deliverer
 from bot.reaper import Reaper
 from bot.showing import (
     Doubtful,
@@ -396,6 +396,20 @@ async def test_an_hour_of_one_refusal_is_not_that_of_another(office: Office) -> 
     office.chat.orders = [Doubtful("50013")]
     await office.deliver()
     assert office.row(job).gone is None
+
+
+async def test_what_passes_has_an_hour_of_its_own(office: Office) -> None:
+    """CASES D3: what the operator took a day to mend is not given up over one error after it."""
+    job = office.job()
+    office.painter.paint()
+    for refusal in (*[Operators("token_revoked")] * (SOON_TRIES + 9), RetryLater(code="503")):
+        office.chat.orders = [refusal]
+        assert await office.deliver() == []
+        row = office.row(job)
+        office.clock.now = max(office.clock.now, row.not_before)
+    assert office.row(job).gone is None
+    assert office.chat.told == []
+    assert await office.deliver() == [Tone.DONE]
 
 
 async def test_what_cannot_be_shown_there_is_told_at_once_and_drawn(office: Office) -> None:

@@ -289,3 +289,5 @@ def test_what_nobody_takes_is_told_to_the_operator(database: Database, clock: Fa
     (lost, words), (waits, _) = _inbox(database, Envelope(None))
     assert (lost, waits) == (False, None)
     assert "EASEL_ENCRYPTION_KEY" in words
+    clock.advance(hours=24)
+    assert _inbox(database, Envelope(None)) == [], "nobody takes it any more, with no key"
