@@ -84,15 +84,10 @@ def minor(sight: Sight, found: Children) -> Iterator[Ruled]:
     signs, about = found
     if about is Meant.NO:
         return
-    if (
-        about is Meant.YES
-        and sight.of(["csam", own_class("sexual_minor")])
-        and sight.rule_holds("sexual_minor")
-    ):
-        yield Decision.BLOCK, MINOR_FLOOR_RULE, Category.MINOR
     meant = max(
         (_beside_child(sight, rule, one, signs) for rule, one in _sexual(sight)), default=Meant.NO
     )
+    meant = max(meant, _of_csam(sight))
     if sight.unfolded & {
         "nudity",
         "acts",
@@ -110,6 +105,16 @@ def minor(sight: Sight, found: Children) -> Iterator[Ruled]:
         yield Decision.BLOCK, MINOR_FLOOR_RULE, Category.MINOR
     else:
         yield Decision.HOLD, "text:minor_in_doubt", Category.MINOR
+
+
+def _of_csam(sight: Sight) -> Meant:
+    """Words that mean both at once: what an operator calls honest is not, and a text that is against
+    them is doubtful."""
+    rule = next(rule for rule in sight.rules.rules if rule.name == "sexual_minor")
+    excuses = {sight.excuse(rule, one) for one in sight.of(["csam", own_class("sexual_minor")])}
+    if excuses & {None, Excuse.OWN}:
+        return Meant.YES
+    return Meant.DOUBT if excuses & {Excuse.CONTEXT, Excuse.NEGATED} else Meant.NO
 
 
 def _sexual(sight: Sight) -> Iterator[tuple[Rule, Found]]:
@@ -141,13 +146,15 @@ def _with_two_senses(
     it done, only what it is done to instead shows another sense."""
     if excuse is Excuse.NEGATED:
         return Meant.DOUBT
-    if excuse is Excuse.HONEST or rule.hidden:
+    if excuse is Excuse.HONEST or rule.hidden or _is_a_noun(sight, one):
         return Meant.NO
     has_it_done = any(sight.parted_by_little(one.end, start) for start, _ in signs)
-    if _UNDRESSING in rule.words and has_it_done and not _is_a_noun(sight, one):
+    if _UNDRESSING in rule.words and has_it_done:
         return Meant.YES
     does_it = any(sight.parted_by_little(end, one.start) for _, end in signs)
-    return Meant.YES if does_it and excuse is Excuse.CONTEXT else Meant.NO
+    if excuse is Excuse.CONTEXT:
+        return Meant.YES if does_it else Meant.DOUBT
+    return Meant.NO
 
 
 def _is_a_noun(sight: Sight, one: Found) -> bool:
@@ -196,7 +203,7 @@ def person(sight: Sight, how: Named) -> Iterator[Ruled]:
 def _beside_person(excuse: Excuse | None) -> Meant:
     if excuse in (None, Excuse.OWN):
         return Meant.YES
-    return Meant.DOUBT if excuse is Excuse.CONTEXT else Meant.NO
+    return Meant.DOUBT if excuse in (Excuse.CONTEXT, Excuse.NOUN) else Meant.NO
 
 
 def _undresses(sight: Sight, how: Named) -> bool:

@@ -404,3 +404,25 @@ def test_no_other_sense_is_shown_by_what_stands_elsewhere(
 )  # fmt: skip
 def test_what_a_child_does_it_to_shows_the_other_sense(text: str) -> None:
     assert judged(text)[0] is Decision.ALLOW
+
+
+@pytest.mark.parametrize("age_restricted", [False, True])
+@pytest.mark.parametrize(
+    "text",
+    ["loli museum", "lolicon, against", "child, stripping, comic", "12 year old, stripping, comic",
+     "child starts stripping, comic strip", "sensual child art", "sex 12 year old, museum",
+     "naked Sharon Stone", "topless Emma Stone", "nude dog <@1>", "undress <@1> comic"],
+)  # fmt: skip
+def test_where_a_floor_is_in_doubt_nothing_is_drawn(text: str, age_restricted: bool) -> None:
+    decision, rule, _ = judged(text, age_restricted=age_restricted)
+    assert decision in (Decision.HOLD, Decision.BLOCK)
+    assert age_restricted is False or rule.endswith("_in_doubt")
+
+
+def test_an_operator_calls_no_such_word_honest(tmp_path: Path) -> None:
+    path = tmp_path / "rules.toml"
+    path.write_text('honest = ["loli", "lolicon"]', "utf-8")
+    rules = TextRules.load(path)
+    for text in ("loli", "a lolicon"):
+        verdict, _ = check_text(text, rules, subject=Subject.PROMPT, age_restricted=True)
+        assert (verdict.decision, verdict.rule) == (Decision.BLOCK, "floor:minor")
