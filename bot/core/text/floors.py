@@ -108,8 +108,8 @@ def minor(sight: Sight, found: Children) -> Iterator[Ruled]:
 
 
 def _of_csam(sight: Sight) -> Meant:
-    """Words that mean both at once: what an operator calls honest is not, and a text that is against
-    them is doubtful."""
+    """Words that mean both at once: what an operator calls honest is not honest here, and a text
+    that is against them is in doubt."""
     rule = next(rule for rule in sight.rules.rules if rule.name == "sexual_minor")
     excuses = {sight.excuse(rule, one) for one in sight.of(["csam", own_class("sexual_minor")])}
     if excuses & {None, Excuse.OWN}:
@@ -143,7 +143,8 @@ def _with_two_senses(
     sight: Sight, rule: Rule, one: Found, signs: list[tuple[int, int]], excuse: Excuse
 ) -> Meant:
     """A comic strip about a child, but not one of a stripping child: where a child does it or has
-    it done, only what it is done to instead shows another sense."""
+    it done, only what it is done to instead shows another sense, and what stands elsewhere leaves
+    a doubt."""
     if excuse is Excuse.NEGATED:
         return Meant.DOUBT
     if excuse is Excuse.HONEST or rule.hidden or _is_a_noun(sight, one):
